@@ -1,0 +1,82 @@
+"""Sizes of the masked-token U-ViT. Imports without torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from pydantic import ConfigDict
+
+from models.architecture import STRICT, parse_architecture
+
+
+@dataclass(frozen=True)
+class UViTConfig:
+    """Architecture of a `UViT`; the defaults are AutoNAT-L, whose weights ReCAP also uses.
+
+    `depth` counts the in and out blocks together (the middle block comes on top), so it is even.
+    `num_classes` does not count the null class that guidance needs.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    codebook_size: int = 1024
+    grid: tuple[int, int] = (16, 16)
+    num_classes: int = 1000
+    dim: int = 768
+    depth: int = 24
+    heads: int = 8
+    mlp_ratio: float = 4.0
+    qkv_bias: bool = False
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.depth % 2:
+            raise ValueError(f"depth {self.depth} must be even: half in blocks, half out blocks")
+        if self.dim % self.heads:
+            raise ValueError(f"dim {self.dim} is no multiple of heads {self.heads}")
+
+    @property
+    def length(self) -> int:
+        """Visual tokens L of one image."""
+        return self.grid[0] * self.grid[1]
+
+    @property
+    def mask_id(self) -> int:
+        """The id of a still unknown token: the row behind the codebook's."""
+        return self.codebook_size
+
+    @property
+    def null_class(self) -> int:
+        """The label of the unconditional branch: the row behind the classes'."""
+        return self.num_classes
+
+    @property
+    def blocks(self) -> int:
+        """Transformer blocks including the middle one."""
+        return self.depth + 1
+
+    @property
+    def head_dim(self) -> int:
+        """Channels of one attention head."""
+        return self.dim // self.heads
+
+    @classmethod
+    def preset(cls, name: str) -> Self:
+        """A named configuration of `PRESETS`; KeyError for an unknown name."""
+        return cls(**PRESETS[name])
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Read `architecture` of a checkpoint's config.json; ValueError names wrong fields."""
+        return parse_architecture(cls, values)
+
+
+PRESETS: Mapping[str, dict[str, Any]] = {
+    "autonat-l": {},
+    "tiny": {
+        "codebook_size": 32, "grid": (4, 4), "num_classes": 4, "dim": 32, "depth": 2, "heads": 4,
+    },
+    "fashion": {
+        "codebook_size": 512, "grid": (8, 8), "num_classes": 10, "dim": 192, "depth": 4, "heads": 6,
+    },
+}  # fmt: skip

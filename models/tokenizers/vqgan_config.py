@@ -1,0 +1,81 @@
+"""Sizes of the convolutional VQ tokenizer. Imports without torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import ConfigDict
+
+from models.architecture import STRICT, parse_architecture
+
+
+@dataclass(frozen=True)
+class VQGANConfig:
+    """Architecture of a `VQGAN`; the defaults are the public ImageNet f=16 tokenizer.
+
+    `shortcut` says what the 1x1 convolution of a block that changes width is applied to: its
+    "output" (the released MaskGIT weights: the block's input is dropped there) or its "input"
+    (an ordinary residual block). `normalize` puts features and codes on the unit sphere.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    in_channels: int = 3
+    ch: int = 128
+    ch_mult: tuple[int, ...] = (1, 1, 2, 2, 4)
+    num_res_blocks: int = 2
+    mid_blocks: int = 2
+    z_channels: int = 256
+    codebook_size: int = 1024
+    resolution: int = 256
+    shortcut: Literal["output", "input"] = "output"
+    norm_groups: int = 32
+    normalize: bool = False
+
+    def __post_init__(self) -> None:
+        if self.resolution % self.factor:
+            raise ValueError(f"resolution {self.resolution} is no multiple of {self.factor}")
+        for width in (self.ch, *self.widths):
+            if width % self.norm_groups:
+                raise ValueError(f"width {width} is no multiple of norm_groups {self.norm_groups}")
+
+    @property
+    def factor(self) -> int:
+        """Pixels per token along one side: each level but the last halves the image."""
+        return int(2 ** (len(self.ch_mult) - 1))
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Token rows and columns of an image of `resolution` pixels."""
+        side = self.resolution // self.factor
+        return side, side
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of each level, highest resolution first."""
+        return tuple(self.ch * multiplier for multiplier in self.ch_mult)
+
+    @classmethod
+    def preset(cls, name: str) -> Self:
+        """A named configuration of `PRESETS`; KeyError for an unknown name."""
+        return cls(**PRESETS[name])
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Read `architecture` of a tokenizer's config.json; ValueError names wrong fields."""
+        return parse_architecture(cls, values)
+
+
+PRESETS: Mapping[str, dict[str, Any]] = {
+    "imagenet-f16": {},
+    "imagenet-f16-512": {"resolution": 512},
+    "tiny": {
+        "ch": 8, "ch_mult": (1, 1, 2), "num_res_blocks": 1, "mid_blocks": 1, "z_channels": 8,
+        "codebook_size": 32, "resolution": 16, "shortcut": "input", "norm_groups": 4,
+    },
+    "fashion": {
+        "in_channels": 1, "ch": 24, "ch_mult": (1, 2, 4), "num_res_blocks": 1, "mid_blocks": 1,
+        "z_channels": 64, "codebook_size": 512, "resolution": 32, "shortcut": "input",
+        "norm_groups": 8,
+    },
+}  # fmt: skip
