@@ -1,0 +1,61 @@
+"""The checkpoints found below some directories: what can be served, and one line for each that cannot. Free of torch."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from models.checkpoint import CheckpointError, problems, read_config
+from models.family import Family, families
+from models.spec import DecoderSpec
+
+
+@dataclass(frozen=True)
+class Entry:
+    spec: DecoderSpec
+    path: Path
+    family: Family
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """entries by model id (the directory's name); broken: directory -> why it is not served."""
+
+    entries: Mapping[str, Entry] = field(default_factory=dict)
+    broken: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def scan(cls, directories: Iterable[Path]) -> "Catalogue":
+        """Read every checkpoint directly below `directories` (or such a directory itself)."""
+        known = families()
+        entries: dict[str, Entry] = {}
+        broken: dict[str, str] = {}
+        for path in _candidates(directories):
+            try:
+                entry = _entry(path, known)
+            except (CheckpointError, ValueError) as error:
+                broken[str(path)] = str(error)
+                continue
+            if entry.spec.id in entries:
+                broken[str(path)] = f"the id {entry.spec.id!r} is already taken by {entries[entry.spec.id].path}"
+                continue
+            entries[entry.spec.id] = entry
+        return cls(entries, broken)
+
+
+def _candidates(directories: Iterable[Path]) -> list[Path]:
+    found: list[Path] = []
+    for directory in directories:
+        own = directory / "config.json"
+        found += [directory] if own.exists() else sorted(p.parent for p in directory.glob("*/config.json"))
+    return found
+
+
+def _entry(path: Path, known: Mapping[str, Family]) -> Entry:
+    config = read_config(path)
+    if config.family not in known:
+        raise CheckpointError(f"{path}: no installed family is called {config.family!r}")
+    wrong = problems(path)
+    if wrong:
+        raise CheckpointError(wrong[0])
+    family = known[config.family]
+    return Entry(family.spec(path.resolve().name, path, config), path, family)

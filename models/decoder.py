@@ -1,0 +1,132 @@
+"""The one abstraction: a decoder advances many independent sequences by one step in one forward."""
+
+from collections.abc import Hashable, Sequence as Seq
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+import numpy as np
+
+from models.decoding.plan import Plan
+from models.spec import DecoderSpec, Sampling, Task
+
+
+@dataclass(frozen=True)
+class GenerationRequest:
+    """What is to be made. Sample i depends on (seed, i) alone.
+
+    image: uint8 [H, W, C] at the model's size; mask: bool [H, W], true where pixels are to be made anew;
+    tokens: int [L], a kept grid that saves the encoding of `image`; strength: share of tokens that a variation re-makes.
+    """
+
+    task: Task
+    condition: int | None
+    sampling: Sampling
+    seed: int
+    n: int = 1
+    plan: Plan | None = None
+    image: np.ndarray | None = None
+    mask: np.ndarray | None = None
+    tokens: np.ndarray | None = None
+    strength: float = 0.5
+    partials: int = 0
+
+
+class Kind(StrEnum):
+    ENCODE = "encode"
+    STEP = "step"
+    CHAIN = "chain"
+    PREVIEW = "preview"
+    FINISH = "finish"
+
+
+@dataclass(frozen=True)
+class Work:
+    """The next thing a sequence needs: works of one lane share a forward; rows is their relative cost."""
+
+    kind: Kind
+    lane: Hashable
+    rows: int
+
+
+@dataclass(eq=False)
+class Sequence:
+    """One sample being decoded. Families add their state; what is here drives progress and previews."""
+
+    request: GenerationRequest
+    sample: int
+    plan: Plan
+    step: int = 0
+    known: int = 0  # tokens decided, given ones included
+    total: int = 0  # tokens of the grid
+
+    @property
+    def steps_total(self) -> int:
+        return self.plan.steps
+
+    @property
+    def revealed(self) -> float:
+        return self.known / self.total
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished or partial sample: pixels uint8 [H, W, C] (or another medium's array) and its tokens [L]."""
+
+    array: np.ndarray
+    tokens: np.ndarray
+    extra: dict[str, object] = field(default_factory=dict)
+
+
+class PoisonedRows(ArithmeticError):
+    """Some sequences of a batch produced non-finite values; nothing was committed."""
+
+    def __init__(self, sequences: Seq[Sequence]) -> None:
+        super().__init__(f"{len(sequences)} sequence(s) produced non-finite values")
+        self.sequences = list(sequences)
+
+
+class IterativeDecoder(Protocol):
+    """A loaded model. `run` computes, then commits: when it raises, no sequence has changed."""
+
+    spec: DecoderSpec
+
+    def admit(self, request: GenerationRequest) -> list[Sequence]:
+        """Cheap: build the state of the `n` samples. Raises ValueError when the request does not fit."""
+        ...
+
+    def next_work(self, seq: Sequence) -> Work | None:
+        """The work that advances `seq`; its FINISH work is the last, then None."""
+        ...
+
+    def run(self, work: Work, seqs: Seq[Sequence]) -> None:
+        """ONE forward for all (ENCODE, STEP, CHAIN): each with its own schedule, temperature, guidance and noise."""
+        ...
+
+    def snapshot(self, seq: Sequence) -> object:
+        """A copy of what a preview needs; cheap."""
+        ...
+
+    def preview_work(self, seq: Sequence) -> Work: ...
+
+    def preview(self, snapshots: Seq[object]) -> list[Artifact]: ...
+
+    def finish(self, seqs: Seq[Sequence]) -> list[Artifact]: ...
+
+    def memory(self, request: GenerationRequest) -> int:
+        """Bytes that the request holds while it runs: state, reuse slots and its share of activations."""
+        ...
+
+    def at_boundary(self, seq: Sequence) -> bool:
+        """True between groups: the only places where a plan may change or a state may be saved."""
+        ...
+
+    def shorten(self, seq: Sequence, steps_left: int) -> None:
+        """Re-plan the rest into at most `steps_left` steps (at a boundary, never below the spec's min_steps)."""
+        ...
+
+    def save(self, seq: Sequence) -> bytes: ...
+
+    def restore(self, request: GenerationRequest, sample: int, state: bytes) -> Sequence: ...
+
+    def release(self, seq: Sequence) -> None: ...

@@ -1,0 +1,74 @@
+"""A plan: how many tokens each step reveals, and which steps reuse cached attention features. Free of torch.
+
+Text form: `1,2,4+6,6+7` - commas part groups, the first step of a group is full, those after a `+` are reuse steps.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate, chain
+
+
+@dataclass(frozen=True)
+class Plan:
+    groups: tuple[tuple[int, ...], ...]
+
+    def __post_init__(self) -> None:
+        if any(not group or min(group) < 1 for group in self.groups):
+            raise ValueError("every step of a plan reveals at least one token")
+
+    def __str__(self) -> str:
+        return ",".join("+".join(map(str, group)) for group in self.groups)
+
+    @classmethod
+    def parse(cls, text: str) -> "Plan":
+        try:
+            groups = tuple(tuple(int(n) for n in group.split("+")) for group in text.split(","))
+        except ValueError:
+            raise ValueError(f"a plan reads like '1,2,4+6,6+7', not {text!r}") from None
+        return cls(groups)
+
+    @property
+    def reveals(self) -> tuple[int, ...]:
+        return tuple(chain.from_iterable(self.groups))
+
+    @property
+    def steps(self) -> int:
+        return sum(map(len, self.groups))
+
+    @property
+    def full(self) -> int:
+        return len(self.groups)
+
+    @property
+    def reuse(self) -> int:
+        return self.steps - self.full
+
+    @property
+    def total(self) -> int:
+        return sum(self.reveals)
+
+    @property
+    def boundaries(self) -> tuple[int, ...]:
+        """Step indices at which a group begins, and the end."""
+        return tuple(accumulate(map(len, self.groups), initial=0))
+
+    def head(self, steps: int) -> "Plan":
+        """The groups before `steps`, which must be a boundary."""
+        return Plan(self.groups[: self.boundaries.index(steps)])
+
+    def then(self, rest: "Plan") -> "Plan":
+        return Plan(self.groups + rest.groups)
+
+
+def grouped(reveals: Sequence[int], reuse: int, full_first: int) -> Plan:
+    """Gather steps into groups of one full and up to `reuse` cheap steps; the first `full_first` steps stay alone.
+
+    Source: ReCAP (arXiv 2505.19089), grouped decoding.
+    """
+    groups: list[tuple[int, ...]] = []
+    at = 0
+    while at < len(reveals):
+        width = 1 + (reuse if at + 1 > full_first else 0)
+        groups.append(tuple(reveals[at : at + width]))
+        at += width
+    return Plan(tuple(groups))

@@ -1,0 +1,72 @@
+"""The state of MaskGIT sequences: slot-indexed tensors, so that a step gathers its rows instead of looping."""
+
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from models.decoder import Sequence
+from models.decoding.annealing import Annealed
+
+
+@dataclass(eq=False)
+class MaskGITSequence(Sequence):
+    slot: int = -1
+    kv: list[int] = field(default_factory=list)  # one per guidance branch, only inside a group
+    encoded: bool = True  # false while the uploaded picture waits for the tokenizer
+    finished: bool = False
+    guided: bool = False
+    joint: bool = True
+    bounds: frozenset[int] = frozenset()
+
+    @property
+    def full_next(self) -> bool:
+        return self.step in self.bounds
+
+
+class StatePool:
+    """Rows of equal shape for up to `capacity` sequences; grows by doubling. S is the capacity, L the grid."""
+
+    def __init__(self, length: int, max_steps: int, device: str) -> None:
+        def rows(*shape: int, dtype: torch.dtype) -> Tensor:
+            return torch.zeros(0, *shape, dtype=dtype, device=device)
+
+        self.ids = rows(length, dtype=torch.long)  # mask id where unknown
+        self.known = rows(length, dtype=torch.bool)
+        self.order = rows(length, dtype=torch.long)  # this group's positions by confidence
+        self.guess = rows(length, dtype=torch.long)  # likeliest token, for previews
+        self.key = rows(dtype=torch.long)
+        self.label = rows(dtype=torch.long)
+        self.top_k = rows(dtype=torch.long)
+        self.top_p = rows(dtype=torch.float32)
+        self.temperature = rows(max_steps, dtype=torch.float32)
+        self.choice_temperature = rows(max_steps, dtype=torch.float32)
+        self.guidance = rows(max_steps, dtype=torch.float32)
+        self.free: list[int] = []
+
+    def take(self) -> int:
+        if not self.free:
+            self._grow()
+        return self.free.pop()
+
+    def give(self, slot: int) -> None:
+        self.free.append(slot)
+
+    def anneal(self, slot: int, annealed: Annealed) -> None:
+        steps = len(annealed.temperature)
+        self.temperature[slot, :steps] = torch.tensor(annealed.temperature)
+        self.choice_temperature[slot, :steps] = torch.tensor(annealed.choice_temperature)
+        self.guidance[slot, :steps] = torch.tensor(annealed.guidance)
+
+    def _grow(self) -> None:
+        old = len(self.ids)
+        more = max(16, old)
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                setattr(self, name, torch.cat([value, value.new_zeros(more, *value.shape[1:])]))
+        self.free.extend(range(old, old + more))
+
+
+def slots_of(seqs: Seq[MaskGITSequence], device: str) -> Tensor:
+    return torch.tensor([seq.slot for seq in seqs], dtype=torch.long, device=device)

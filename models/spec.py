@@ -1,0 +1,67 @@
+"""What a decoder can do, as plain values: built from config.json, read by the HTTP layer, free of torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from pydantic import ConfigDict
+
+from models.architecture import STRICT
+
+Modality = Literal["image", "audio", "speech", "video"]
+Task = Literal["generate", "edit", "variation"]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to decode. The same words mean the same in every family.
+
+    `num_inference_steps` counts full and reuse steps; `guidance_scale` g is `uncond + g*(cond - uncond)`, 1 is off;
+    `temperature` samples tokens (with `anneal` it moves from 1 to that value as the picture fills);
+    `choice_temperature` scales the Gumbel noise of the confidence, falling to 0 at the end;
+    `reuse` is the number of cheap steps after each full one once `full_first` steps have run.
+    `schedule` is cosine | linear | arccos | power:P and gives the masked share over the run.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    num_inference_steps: int = 12
+    guidance_scale: float = 1.0
+    guidance_schedule: Literal["constant", "linear"] = "constant"
+    temperature: float = 1.0
+    anneal: bool = False
+    choice_temperature: float = 4.5
+    top_k: int = 0
+    top_p: float = 1.0
+    schedule: str = "cosine"
+    draw: Literal["joint", "separate"] = "joint"
+    reuse: int = 0
+    full_first: int = 0
+
+
+@dataclass(frozen=True)
+class DecoderSpec:
+    """A served model as its clients see it."""
+
+    id: str
+    family: str
+    modality: Modality
+    tasks: frozenset[Task]
+    size: tuple[int, int]  # width, height in pixels
+    grid: tuple[int, int]  # rows, columns of tokens
+    classes: tuple[str, ...]
+    sampling: Sampling
+    quality: Mapping[str, int]  # low | medium | high -> steps
+    min_steps: int
+    max_steps: int
+    max_reuse: int
+    guidable: bool
+    created: int  # unix seconds
+    checkpoint: str  # content hash
+    licence: str
+    noncommercial: bool
+    details: Mapping[str, object] = field(default_factory=dict)  # card facts shown by /v1/models
+
+    @property
+    def length(self) -> int:
+        return self.grid[0] * self.grid[1]
