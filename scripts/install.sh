@@ -17,7 +17,7 @@ fi
 
 pip="env PIP_DISABLE_PIP_VERSION_CHECK=1 .venv/bin/python -m pip"
 if ! .venv/bin/python -c 'import torch' 2>/dev/null; then
-    sh scripts/warn_download.sh "$lock"
+    sh scripts/warn_download.sh
 fi
 
 echo "installing $lock"

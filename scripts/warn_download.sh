@@ -1,6 +1,6 @@
 #!/bin/sh
 # Says so before pip fetches more than 500 MB, which happens when torch resolves to a CUDA build.
-# Usage: warn_download.sh LOCKFILE
+# A failed look-up stays quiet: the installation that follows meets the same error and reports it.
 set -eu
 torch=$(grep '^torch==' requirements.lock)
 report=.venv/torch-report.json
@@ -13,7 +13,7 @@ grep -Eq '"name": "(nvidia|cuda)-' "$report" || exit 0
 cat >&2 <<'TEXT'
 warning: this downloads about 3 GB (torch with CUDA libraries) and needs about 8 GB of disk.
          Without an NVIDIA card, stop now and set PIP_EXTRA_INDEX_URL to PyTorch's own CPU wheel
-         index (the address is on pytorch.org/get-started, choose "CPU"): about 250 MB instead.
+         index (the address is on pytorch.org/get-started, choose "CPU"): about 300 MB instead.
 TEXT
 if [ -t 0 ]; then
     echo "         Going on in 15 seconds; Ctrl-C stops." >&2
