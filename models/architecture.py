@@ -2,25 +2,31 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
-STRICT = ConfigDict(extra="forbid")
-"""Give it to a config dataclass as `__pydantic_config__`: unknown keys become errors."""
+T = TypeVar("T", bound="DataclassInstance")
 
 
-def parse_architecture(config_type: type[T], values: Mapping[str, Any]) -> T:
+def parse_architecture(
+    config_type: type[T], values: Mapping[str, Any], root: str = "architecture"
+) -> T:
     """Build a config dataclass from JSON values (lists become tuples, types are checked).
 
-    Raises ValueError with one line per wrong or unknown field, each naming the field.
+    Raises ValueError, in one line, naming each wrong or unknown field below `root`.
     """
+    fields = {field.name for field in dataclasses.fields(config_type)}
+    unknown = [f"{root}.{key}: unknown field" for key in values if key not in fields]
+    if unknown:
+        raise ValueError("; ".join(unknown))
     try:
         return TypeAdapter(config_type).validate_python(dict(values))
     except ValidationError as error:
-        raise ValueError("; ".join(describe_errors(error, "architecture"))) from None
+        raise ValueError("; ".join(describe_errors(error, root))) from None
 
 
 def describe_errors(error: ValidationError, root: str = "") -> list[str]:
@@ -32,7 +38,7 @@ def describe_errors(error: ValidationError, root: str = "") -> list[str]:
     return lines
 
 
-def architecture_dict(config: Any) -> dict[str, Any]:
+def architecture_dict(config: "DataclassInstance") -> dict[str, Any]:
     """The JSON form of a config dataclass: every field, tuples as lists."""
     values = dataclasses.asdict(config)
     return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items()}

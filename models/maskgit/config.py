@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
-from pydantic import ConfigDict
+from pydantic import PositiveFloat, PositiveInt
 
-from models.architecture import STRICT, parse_architecture
+from models.architecture import parse_architecture
 
 
 @dataclass(frozen=True)
@@ -17,15 +17,13 @@ class UViTConfig:
     `num_classes` does not count the null class that guidance needs.
     """
 
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
-
-    codebook_size: int = 1024
-    grid: tuple[int, int] = (16, 16)
-    num_classes: int = 1000
-    dim: int = 768
-    depth: int = 24
-    heads: int = 8
-    mlp_ratio: float = 4.0
+    codebook_size: PositiveInt = 1024
+    grid: tuple[PositiveInt, PositiveInt] = (16, 16)
+    num_classes: PositiveInt = 1000
+    dim: PositiveInt = 768
+    depth: PositiveInt = 24
+    heads: PositiveInt = 8
+    mlp_ratio: PositiveFloat = 4.0
     qkv_bias: bool = False
     dropout: float = 0.1
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict
+from pydantic import Field, PositiveInt
 
-from models.architecture import STRICT, parse_architecture
+from models.architecture import parse_architecture
 
 
 @dataclass(frozen=True)
@@ -18,18 +18,16 @@ class VQGANConfig:
     (an ordinary residual block). `normalize` puts features and codes on the unit sphere.
     """
 
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
-
-    in_channels: int = 3
-    ch: int = 128
-    ch_mult: tuple[int, ...] = (1, 1, 2, 2, 4)
-    num_res_blocks: int = 2
-    mid_blocks: int = 2
-    z_channels: int = 256
-    codebook_size: int = 1024
-    resolution: int = 256
+    in_channels: PositiveInt = 3
+    ch: PositiveInt = 128
+    ch_mult: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1, 1, 2, 2, 4)
+    num_res_blocks: PositiveInt = 2
+    mid_blocks: PositiveInt = 2
+    z_channels: PositiveInt = 256
+    codebook_size: PositiveInt = 1024
+    resolution: PositiveInt = 256
     shortcut: Literal["output", "input"] = "output"
-    norm_groups: int = 32
+    norm_groups: PositiveInt = 32
     normalize: bool = False
 
     def __post_init__(self) -> None:

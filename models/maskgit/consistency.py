@@ -1,0 +1,38 @@
+"""Whether a MaskGIT checkpoint and its tokenizer belong together. Imports without torch."""
+
+from pathlib import Path
+
+from models.architecture import parse_architecture
+from models.checkpoint import CheckpointConfig, CheckpointError, read_config, tokenizer_directory
+from models.maskgit.config import UViTConfig
+from models.spec import Sampling
+from models.tokenizers.vqgan_config import VQGANConfig
+
+
+def read_architectures(path: Path, config: CheckpointConfig) -> tuple[UViTConfig, VQGANConfig]:
+    """The sizes of network and tokenizer, once they are known to fit each other.
+
+    CheckpointError, in one line that names the directory, for wrong fields or sizes that disagree.
+    """
+    place = tokenizer_directory(path, config)
+    card = read_config(place)
+    if card.family != "vqgan":
+        raise CheckpointError(f"{place}: a {card.family} is no VQGAN tokenizer")
+    try:
+        network = UViTConfig.from_dict(config.architecture)
+        parse_architecture(Sampling, config.decoding, "decoding")
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    try:
+        tokenizer = VQGANConfig.from_dict(card.architecture)
+    except ValueError as error:
+        raise CheckpointError(f"{place}: {error}") from None
+    pairs = (
+        ("codebook_size", network.codebook_size, tokenizer.codebook_size, "its tokenizer has"),
+        ("grid", list(network.grid), list(tokenizer.grid), "its tokenizer has"),
+        ("num_classes", network.num_classes, len(config.classes), "the names listed are"),
+    )
+    for field, own, other, says in pairs:
+        if own != other:
+            raise CheckpointError(f"{path}: architecture.{field} is {own}, but {says} {other}")
+    return network, tokenizer
