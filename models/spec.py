@@ -2,11 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
-
-from pydantic import ConfigDict
-
-from models.architecture import STRICT
+from typing import Literal
 
 Modality = Literal["image", "audio", "speech", "video"]
 Task = Literal["generate", "edit", "variation"]
@@ -22,8 +18,6 @@ class Sampling:
     `reuse` is the number of cheap steps after each full one once `full_first` steps have run.
     `schedule` is cosine | linear | arccos | power:P and gives the masked share over the run.
     """
-
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
     num_inference_steps: int = 12
     guidance_scale: float = 1.0

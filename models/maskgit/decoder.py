@@ -42,10 +42,11 @@ class MaskGITDecoder:
         self.probe: Probe | None = None
         self.network = network.to(device=device, dtype=dtype).eval().requires_grad_(False)
         self.tokenizer = tokenizer.to(device).eval().requires_grad_(False)
-        self.project = self._tied_projection()
+        project = self._tied_projection()
+        self.project: nn.Module = project
         if device == "cpu" and torch.backends.mkldnn.is_available():
             pack_linears(self.network)
-            self.project = PackedLinear(cast(nn.Linear, self.project))
+            self.project = PackedLinear(project)
         self.pool = StatePool(self.config.length, spec.max_steps, device)
         self.slots = KVSlots(
             self.config.blocks,
@@ -56,14 +57,11 @@ class MaskGITDecoder:
             dtype,
         )
 
-    def _tied_projection(self) -> nn.Module:
-        table = self.network.token_emb.word_embeddings.weight[: self.config.codebook_size]
-        linear = nn.Linear(self.config.dim, len(table), device=self.device, dtype=self.dtype)
-        linear.weight = nn.Parameter(table, requires_grad=False)
-        linear.bias = nn.Parameter(
-            self.network.mlm_layer.bias.view(-1)[: len(table)], requires_grad=False
-        )
-        return linear
+    def _tied_projection(self) -> nn.Linear:
+        weight, bias = self.network.tied
+        linear = nn.Linear(weight.shape[1], len(weight), device=self.device, dtype=self.dtype)
+        linear.load_state_dict({"weight": weight, "bias": bias})
+        return linear.requires_grad_(False)
 
     # -- admission
 

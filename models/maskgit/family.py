@@ -36,7 +36,7 @@ class MaskGIT:
             size=(columns * tokenizer.factor, rows * tokenizer.factor),
             grid=network.grid,
             classes=tuple(config.classes),
-            sampling=parse_architecture(Sampling, config.decoding),
+            sampling=parse_architecture(Sampling, config.decoding, "decoding"),
             quality=dict(config.quality),
             min_steps=1,
             max_steps=min(network.length, 256),

@@ -75,7 +75,7 @@ class Block(nn.Module):
 
 
 class MlmHead(nn.Module):
-    """Dense, GELU, LayerNorm, then the (detached) word embedding transposed plus a bias."""
+    """Dense, GELU, LayerNorm; the (detached) word embedding transposed and `bias` follow in `UViT.head`."""
 
     def __init__(self, dim: int, words: int) -> None:
         super().__init__()
@@ -83,8 +83,9 @@ class MlmHead(nn.Module):
         self.ln = nn.LayerNorm(dim)
         self.bias = nn.Parameter(torch.zeros(1, 1, words))
 
-    def forward(self, x: Tensor, table: Tensor) -> Tensor:
-        return F.linear(self.ln(F.gelu(self.fc(x))), table, self.bias.view(-1)[: len(table)])
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.ln(F.gelu(self.fc(x)))
+        return out
 
 
 class UViT(nn.Module):
@@ -134,11 +135,16 @@ class UViT(nn.Module):
         out: Tensor = self.norm(x)
         return out
 
+    @property
+    def tied(self) -> tuple[Tensor, Tensor]:
+        """Weight [K, D] and bias [K] of the last projection."""
+        size = self.config.codebook_size
+        table = self.token_emb.word_embeddings.weight.detach()
+        return table[:size], self.mlm_layer.bias.view(-1)[:size]
+
     def head(self, rows: Tensor) -> Tensor:
-        """rows [R, D] -> logits over the codebook [R, K]."""
-        table = self.token_emb.word_embeddings.weight.detach()[: self.config.codebook_size]
-        out: Tensor = self.mlm_layer(rows, table)
-        return out
+        """rows [..., D] -> logits over the codebook [..., K]."""
+        return F.linear(self.mlm_layer(rows), *self.tied)
 
     def forward(self, ids: Tensor, labels: Tensor) -> Tensor:
         """ids [B, L], labels [B] -> logits [B, L, K]: the plain dense form, for training."""

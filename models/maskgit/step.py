@@ -51,7 +51,7 @@ def evaluate(
     """Forward and guidance: the fp32 logits [D, K] of the rows to be drawn."""
     features = network.trunk(pad_rows(packed.x), packed.attend)
     rows = torch.cat([packed.cond, packed.uncond])
-    logits = project(pad_rows(features[rows]))[: len(rows)].float()
+    logits = project(network.mlm_layer(pad_rows(features[rows])))[: len(rows)].float()
     if packed.guided is None:
         return logits
     drawn = len(packed.cond)
