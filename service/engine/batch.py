@@ -1,0 +1,75 @@
+"""What one tick runs, and the record of it."""
+
+from collections.abc import Iterable
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass, replace
+
+from models.decoder import IterativeDecoder, Kind, Sequence, Work
+from service.engine.entry import Entry, Item, Lane, Partial
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one tick runs: `run(work, sequences)`, `preview(snapshots)` or `finish(sequences)`."""
+
+    lane: Lane
+    decoder: IterativeDecoder
+    entries: tuple[Item, ...]
+    predicted: float  # seconds
+
+    @property
+    def model(self) -> str:
+        return self.lane.model
+
+    @property
+    def kind(self) -> Kind:
+        return self.lane.kind
+
+    @property
+    def work(self) -> Work:
+        return replace(self.entries[0].work, rows=self.rows)
+
+    @property
+    def rows(self) -> int:
+        return sum(item.work.rows for item in self.entries)
+
+    @property
+    def sequences(self) -> list[Sequence]:
+        return [item.seq for item in self.entries if isinstance(item, Entry)]
+
+    @property
+    def snapshots(self) -> list[object]:
+        return [item.snapshot for item in self.entries if isinstance(item, Partial)]
+
+    def halves(self) -> tuple["Batch", "Batch"]:
+        middle = len(self.entries) // 2
+        return (
+            replace(self, entries=self.entries[:middle]),
+            replace(self, entries=self.entries[middle:]),
+        )
+
+    def part(self, entries: Iterable[Item]) -> "Batch":
+        return replace(self, entries=tuple(entries))
+
+    def holding(self, sequences: Seq[Sequence]) -> tuple[Item, ...]:
+        """The entries of these sequences."""
+        wanted = set(map(id, sequences))
+        return tuple(e for e in self.entries if isinstance(e, Entry) and id(e.seq) in wanted)
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """A committed batch, for tests and metrics; `full` counts samples at a group's first step."""
+
+    lane: Lane
+    samples: int
+    full: int
+    rows: int
+    requests: tuple[str, ...]
+    predicted: float
+    elapsed: float
+    ended: float
+
+    @property
+    def kind(self) -> Kind:
+        return self.lane.kind

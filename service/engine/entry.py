@@ -1,0 +1,132 @@
+"""What the scheduler keeps about a request, its samples and their previews."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from models.decoder import Artifact, IterativeDecoder, Kind, Sequence, Work
+from service.engine.events import Preview, Report
+from service.engine.request import Ticket
+
+
+class Lane(NamedTuple):
+    """Works of one lane share a forward. Urgent previews hold back the finish of their sample."""
+
+    model: str
+    kind: Kind
+    key: Hashable
+    urgent: bool = False
+
+
+@dataclass(eq=False, slots=True)
+class Job:
+    """A request from its submission to its terminal event; `entries` are its unfinished samples."""
+
+    ticket: Ticket
+    number: int
+    submitted: float
+    urgency: float  # the deadline that orders it, own or implied
+    admitted: float = 0.0
+    memory: int = 0
+    entries: list["Entry"] = field(default_factory=list)
+    failure: tuple[str, str] | None = None  # code and message, once it is to fail
+
+    def level(self, now: float, aging: float) -> int:
+        """Priority after ageing; 0 runs first."""
+        return max(0, self.ticket.priority - int((now - self.submitted) / aging))
+
+
+@dataclass(eq=False, slots=True)
+class Entry:
+    """One sample and the next work it needs."""
+
+    job: Job
+    decoder: IterativeDecoder
+    seq: Sequence
+    work: Work = field(init=False)
+    lane: Lane = field(init=False)
+    since: float  # when its last step ended, or its first could begin
+    step: int = 0  # steps that were committed
+    full: bool = True  # at a boundary: the next step is a full one
+    busy: bool = False  # in a batch that runs
+    pace: float = 0.0  # measured seconds between its steps; 0 before the first
+    shortened: bool = False
+    partials: int = 0  # previews that were due so far
+    partial: "Partial | None" = None  # the newest one that has not arrived
+
+    @property
+    def due(self) -> int:
+        """How many of the P previews are due by now: number k at step ceil(k*S / (P+1))."""
+        wanted = self.job.ticket.request.partials
+        return min(wanted, self.seq.step * (wanted + 1) // self.seq.plan.steps)
+
+    def refresh(self) -> None:
+        """Ask the decoder what comes next."""
+        work = self.decoder.next_work(self.seq)
+        assert work is not None, "a sequence's last work is its finish"
+        self.work = work
+        self.lane = Lane(self.job.ticket.model, work.kind, work.lane)
+        self.full = self.decoder.at_boundary(self.seq)
+
+    def snapshot(self) -> "Partial":
+        work = self.decoder.preview_work(self.seq)
+        return Partial(
+            entry=self,
+            snapshot=self.decoder.snapshot(self.seq),
+            work=work,
+            lane=Lane(self.job.ticket.model, work.kind, work.lane),
+            index=self.due - 1,
+            step=self.seq.step,
+            steps_total=self.seq.plan.steps,
+            revealed=self.seq.revealed,
+        )
+
+    def report(self, fingerprint: str, now: float) -> Report:
+        job, seq, plan = self.job, self.seq, self.seq.plan
+        return Report(
+            model=job.ticket.model,
+            checkpoint=self.decoder.spec.checkpoint,
+            seed=job.ticket.request.seed,
+            sample=seq.sample,
+            plan=str(plan),
+            steps_full=plan.full,
+            steps_reuse=plan.reuse,
+            shortened=self.shortened,
+            fingerprint=fingerprint,
+            queue_seconds=job.admitted - job.submitted,
+            run_seconds=now - job.admitted,
+            tokens=plan.total,
+        )
+
+
+@dataclass(eq=False, slots=True)
+class Partial:
+    """A preview that is due: a snapshot, so that decoding goes on."""
+
+    entry: Entry
+    snapshot: object
+    work: Work
+    lane: Lane
+    index: int
+    step: int
+    steps_total: int
+    revealed: float
+    busy: bool = False
+
+    @property
+    def job(self) -> Job:
+        return self.entry.job
+
+    def event(self, artifact: Artifact) -> Preview:
+        return Preview(
+            self.job.ticket.id,
+            self.entry.seq.sample,
+            self.index,
+            self.step,
+            self.steps_total,
+            self.revealed,
+            artifact,
+        )
+
+
+Item = Entry | Partial
