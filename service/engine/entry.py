@@ -47,7 +47,7 @@ class Entry:
     lane: Lane = field(init=False)
     since: float  # when its last step ended, or its first could begin
     step: int = 0  # steps that were committed
-    full: bool = True  # at a boundary: the next step is a full one
+    full: bool = False  # its next work is a step that begins a group
     busy: bool = False  # in a batch that runs
     pace: float = 0.0  # measured seconds between its steps; 0 before the first
     shortened: bool = False
@@ -66,7 +66,7 @@ class Entry:
         assert work is not None, "a sequence's last work is its finish"
         self.work = work
         self.lane = Lane(self.job.ticket.model, work.kind, work.lane)
-        self.full = self.decoder.at_boundary(self.seq)
+        self.full = work.kind is Kind.STEP and self.decoder.at_boundary(self.seq)
 
     def snapshot(self) -> "Partial":
         work = self.decoder.preview_work(self.seq)

@@ -246,7 +246,7 @@ class StepScheduler:
             if ticket.deadline is None or not ticket.allow_fewer_steps or job.failure is not None:
                 continue
             for entry in job.entries:
-                if entry.busy or not entry.full or entry.work.kind is Kind.FINISH:
+                if entry.busy or not entry.full:
                     continue
                 lane = self._lanes.ready(entry.lane)
                 cap = self._lanes.rows_cap(entry.lane)
@@ -335,7 +335,10 @@ class StepScheduler:
         if entry.partial is not None and not entry.partial.busy:
             self._lanes.leave(entry.partial)
         entry.job.entries.remove(entry)
-        self._owners[entry.job.ticket.owner] -= 1
+        owner = entry.job.ticket.owner
+        self._owners[owner] -= 1
+        if not self._owners[owner]:
+            del self._owners[owner]
         self._settled = False
         entry.decoder.release(entry.seq)
 
