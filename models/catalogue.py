@@ -32,7 +32,9 @@ class Catalogue:
         for path in _candidates(directories):
             try:
                 entry = _entry(path, known)
-            except (CheckpointError, ValueError) as error:
+                if entry is None:
+                    continue
+            except CheckpointError as error:
                 broken[str(path)] = str(error)
                 continue
             if entry.spec.id in entries:
@@ -50,8 +52,11 @@ def _candidates(directories: Iterable[Path]) -> list[Path]:
     return found
 
 
-def _entry(path: Path, known: Mapping[str, Family]) -> Entry:
+def _entry(path: Path, known: Mapping[str, Family]) -> Entry | None:
+    """None for a shared tokenizer, which lies beside the models that name it."""
     config = read_config(path)
+    if config.tokenizer is None and not config.classes and config.family not in known:
+        return None
     if config.family not in known:
         raise CheckpointError(f"{path}: no installed family is called {config.family!r}")
     wrong = problems(path)

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from models.checkpoint import CheckpointConfig
 from models.decoder import IterativeDecoder
+from models.importing import Imported
 from models.spec import DecoderSpec
 
 ENTRY_POINTS = "maskserve.families"
@@ -27,7 +28,7 @@ class PromptError(ValueError):
 
 class Family(Protocol):
     name: str
-    importers: Mapping[str, Callable[..., None]]  # layout name -> function(source, out, **options)
+    importers: Mapping[str, Callable[..., Imported]]  # layout name -> function(source, out, **options)
 
     def spec(self, id: str, path: Path, config: CheckpointConfig) -> DecoderSpec: ...
 

@@ -68,7 +68,8 @@ def reveal_counts(schedule: str, total: int, steps: int) -> list[int]:
 
 def counts_from_ratios(ratios: Sequence[float], total: int) -> list[int]:
     """Explicit list: the masked share after each step but the last (AutoNAT): clamped so that each step reveals one."""
-    left, counts = total, []
+    left = total
+    counts: list[int] = []
     for ratio in [*ratios, 0.0]:
         masked = 0 if len(counts) == len(ratios) else max(1, min(left - 1, floor(total * ratio)))
         counts.append(left - masked)

@@ -2,31 +2,39 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from models.architecture import parse_architecture
-from models.checkpoint import (
-    CheckpointConfig,
-    checkpoint_hash,
-    read_config,
-    tokenizer_directory,
-)
+from models.checkpoint import CheckpointConfig, checkpoint_hash
 from models.decoder import IterativeDecoder
 from models.family import Understood
-from models.maskgit.config import UViTConfig
+from models.importing import Imported
+from models.maskgit.consistency import read_architectures
 from models.prompts import understand_class
 from models.spec import DecoderSpec, Sampling
-from models.tokenizers.vqgan_config import VQGANConfig
+
+
+def _import_autonat(source: Path, out: Path, **options: Any) -> Imported:
+    from models.maskgit.importer import import_autonat
+
+    return import_autonat(source, out, **options)
+
+
+def _import_vqgan(source: Path, out: Path, **options: Any) -> Imported:
+    from models.tokenizers.importer import import_vqgan_jax
+
+    return import_vqgan_jax(source, out, **options)
 
 
 class MaskGIT:
     name = "maskgit"
-    importers: Mapping[str, Callable[..., None]] = {}
+    importers: Mapping[str, Callable[..., Imported]] = MappingProxyType(
+        {"autonat": _import_autonat, "vqgan-jax": _import_vqgan}
+    )
 
     def spec(self, id: str, path: Path, config: CheckpointConfig) -> DecoderSpec:
-        network = UViTConfig.from_dict(config.architecture)
-        tokenizer = VQGANConfig.from_dict(
-            read_config(tokenizer_directory(path, config)).architecture
-        )
+        network, tokenizer = read_architectures(path, config)
         rows, columns = network.grid
         return DecoderSpec(
             id=id,
@@ -37,7 +45,7 @@ class MaskGIT:
             grid=network.grid,
             classes=tuple(config.classes),
             sampling=parse_architecture(Sampling, config.decoding, "decoding"),
-            quality=dict(config.quality),
+            quality={word: steps for word, steps in config.quality.items()},
             min_steps=1,
             max_steps=min(network.length, 256),
             max_reuse=8,

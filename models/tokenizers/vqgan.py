@@ -89,7 +89,10 @@ class Encoder(nn.Module):
 
     def __init__(self, config: VQGANConfig) -> None:
         super().__init__()
-        self.conv_in = nn.Conv2d(config.in_channels, config.ch, 3, padding=1, bias=False)
+        self.patch = config.patch
+        self.conv_in = nn.Conv2d(
+            config.in_channels * config.patch**2, config.ch, 3, padding=1, bias=False
+        )
         widths = (config.ch, *config.widths)
         self.down = nn.ModuleList(Level(a, b, config, upsample=False) for a, b in pairwise(widths))
         self.mid = Middle(widths[-1], config)
@@ -97,7 +100,7 @@ class Encoder(nn.Module):
         self.conv_out = nn.Conv2d(widths[-1], config.z_channels, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        h = self.conv_in(images)
+        h = self.conv_in(F.pixel_unshuffle(images, self.patch))
         for index, level in enumerate(self.down):
             h = level(h if index == 0 else F.avg_pool2d(h, 2))
         features: Tensor = self.conv_out(F.silu(self.norm_out(self.mid(h))))
@@ -117,7 +120,8 @@ class Decoder(nn.Module):
             for index in range(len(config.widths))
         )
         self.norm_out = nn.GroupNorm(config.norm_groups, widths[0], NORM_EPS)
-        self.conv_out = nn.Conv2d(widths[0], config.in_channels, 3, padding=1)
+        self.patch = config.patch
+        self.conv_out = nn.Conv2d(widths[0], config.in_channels * config.patch**2, 3, padding=1)
 
     @property
     def last_layer(self) -> Tensor:
@@ -128,8 +132,7 @@ class Decoder(nn.Module):
         h = self.mid(self.conv_in(features))
         for level in reversed(self.up):
             h = level(h)
-        images: Tensor = self.conv_out(F.silu(self.norm_out(h)))
-        return images
+        return F.pixel_shuffle(self.conv_out(F.silu(self.norm_out(h))), self.patch)
 
 
 class Quantizer(nn.Module):

@@ -15,7 +15,8 @@ class VQGANConfig:
 
     `shortcut` says what the 1x1 convolution of a block that changes width is applied to: its
     "output" (the released MaskGIT weights: the block's input is dropped there) or its "input"
-    (an ordinary residual block). `normalize` puts features and codes on the unit sphere.
+    (an ordinary residual block). `patch` pixels a side are folded into channels before the first
+    convolution and unfolded after the last (space to depth; 1: none). `normalize` puts features and codes on the unit sphere.
     """
 
     in_channels: PositiveInt = 3
@@ -29,6 +30,7 @@ class VQGANConfig:
     shortcut: Literal["output", "input"] = "output"
     norm_groups: PositiveInt = 32
     normalize: bool = False
+    patch: int = 1
 
     def __post_init__(self) -> None:
         if self.resolution % self.factor:
@@ -39,8 +41,8 @@ class VQGANConfig:
 
     @property
     def factor(self) -> int:
-        """Pixels per token along one side: each level but the last halves the image."""
-        return int(2 ** (len(self.ch_mult) - 1))
+        """Pixels per token along one side: the patch, and each level but the last halves it."""
+        return int(self.patch * 2 ** (len(self.ch_mult) - 1))
 
     @property
     def grid(self) -> tuple[int, int]:

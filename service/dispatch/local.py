@@ -1,0 +1,78 @@
+"""The embedded dispatcher: requests run on an engine in this process."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from models.catalogue import Catalogue
+from service.dispatch.base import Health, Subscription
+from service.engine.engine import Engine
+from service.engine.events import Event, Terminal
+from service.engine.mailbox import Mailbox
+from service.engine.request import Ticket
+
+STALE = 30.0  # seconds without a turn of the loop: one forward may take a while, this is no forward
+
+
+class LocalSubscription:
+    """Events from the engine's thread to the event loop's."""
+
+    def __init__(self, engine: Engine, ticket: Ticket) -> None:
+        self._engine, self._ticket = engine, ticket
+        self._loop = asyncio.get_running_loop()
+        self._ready = asyncio.Event()
+        self._over = False
+        self._mailbox = Mailbox(self._notify)
+        engine.submit(ticket, self._mailbox)
+
+    def _notify(self) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._ready.set)
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        try:
+            while not self._over:
+                await self._ready.wait()
+                self._ready.clear()
+                for event in self._mailbox.take():
+                    self._over = isinstance(event, Terminal)
+                    yield event
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        if not self._over:
+            self._over = True
+            self._engine.cancel(self._ticket.id)
+
+
+class LocalDispatcher:
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.catalogue: Catalogue = engine.catalogue
+
+    def submit(self, ticket: Ticket) -> Subscription:
+        return LocalSubscription(self.engine, ticket)
+
+    def cancel(self, ticket_id: str) -> None:
+        self.engine.cancel(ticket_id)
+
+    def now(self) -> float:
+        return self.engine.now()
+
+    def health(self) -> Health:
+        vitals = self.engine.vitals()
+        policy = self.engine.scheduler.policy
+        crowded = vitals.waiting >= policy.shed_mark * policy.max_waiting
+        return Health(
+            alive=vitals.alive and vitals.heartbeat < STALE,
+            ready=vitals.alive and not vitals.draining and not crowded,
+            running=vitals.running,
+            waiting=vitals.waiting,
+        )
+
+    async def drain(self, timeout: float) -> None:
+        self.engine.close_door()
+        end = self.engine.now() + timeout
+        while not self.engine.idle() and self.engine.now() < end:
+            await asyncio.sleep(0.05)
+        await asyncio.to_thread(self.engine.stop)

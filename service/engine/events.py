@@ -1,0 +1,77 @@
+"""What the engine tells a request's subscriber. Arrays are numpy, owned by the receiver."""
+
+from dataclasses import dataclass, field
+
+from models.decoder import Artifact
+
+
+@dataclass(frozen=True)
+class Report:
+    """How a sample was made: what a client needs to make it again, and what it cost."""
+
+    model: str
+    checkpoint: str
+    seed: int
+    sample: int
+    plan: str
+    steps_full: int
+    steps_reuse: int
+    shortened: bool
+    fingerprint: str
+    queue_seconds: float
+    run_seconds: float
+    tokens: int = 0  # decoded in this request
+
+
+@dataclass(frozen=True)
+class Event:
+    request: str  # ticket id
+
+
+@dataclass(frozen=True)
+class Progress(Event):
+    """A step of a sample was committed. Coalesced: a slow reader sees the newest per sample."""
+
+    sample: int
+    step: int
+    steps_total: int
+    revealed: float
+
+
+@dataclass(frozen=True)
+class Preview(Event):
+    """A partial picture; coalesced like Progress."""
+
+    sample: int
+    index: int  # 0-based number of this partial
+    step: int
+    steps_total: int
+    revealed: float
+    artifact: Artifact
+
+
+@dataclass(frozen=True)
+class SampleDone(Event):
+    artifact: Artifact
+    report: Report
+
+
+@dataclass(frozen=True)
+class Done(Event):
+    """All samples are done; the last event of a request."""
+
+    queue_seconds: float = 0.0
+    run_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Failed(Event):
+    """The last event of a request that did not finish. code: cancelled | deadline_exceeded | out_of_memory |
+    internal_error | model_unavailable | draining."""
+
+    code: str = "internal_error"
+    message: str = ""
+    extra: dict[str, object] = field(default_factory=dict)
+
+
+Terminal = Done | Failed

@@ -1,0 +1,32 @@
+"""A bounded queue between the engine and one reader: partials coalesce to the newest, results are never dropped."""
+
+import threading
+from collections.abc import Callable, Hashable
+
+from service.engine.events import Event, Preview, Progress
+
+
+class Mailbox:
+    """`put` never waits. At most one Progress and one Preview per sample lie in it, beside the results."""
+
+    def __init__(self, notify: Callable[[], None]) -> None:
+        self._notify = notify
+        self._lock = threading.Lock()
+        self._events: dict[Hashable, Event] = {}
+
+    def put(self, event: Event) -> None:
+        key: Hashable = event
+        if isinstance(event, Progress | Preview):
+            key = (type(event), event.sample)
+        else:
+            key = id(event)
+        with self._lock:
+            self._events.pop(key, None)
+            self._events[key] = event
+        self._notify()
+
+    def take(self) -> list[Event]:
+        """Everything that lies here, in order."""
+        with self._lock:
+            events, self._events = list(self._events.values()), {}
+        return events
