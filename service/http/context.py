@@ -1,0 +1,99 @@
+"""Around every request: its id, its timing, its log line, its metrics, and the last word on failures."""
+
+import re
+import secrets
+from dataclasses import dataclass, field
+from time import perf_counter
+
+from fastapi import Request
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.http.errors import ApiError, ClientGone, internal
+from service.http.services import Services
+
+CLIENT_ID = re.compile(r"[ -~]{1,512}")
+CLOSED = 499
+
+
+@dataclass
+class Context:
+    """One request. `owner` is the API key's id, `log` goes into the request's log line."""
+
+    id: str
+    started: float
+    owner: str = ""
+    model: str = ""
+    status: int = 0
+    log: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        return perf_counter() - self.started
+
+
+def context_of(request: Request) -> Context:
+    context: Context = request.state.context
+    return context
+
+
+class ContextMiddleware:
+    def __init__(self, app: ASGIApp, services: Services) -> None:
+        self.app = app
+        self.services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        context = Context(f"req_{secrets.token_hex(12)}", perf_counter())
+        scope.setdefault("state", {})["context"] = context
+        bodyless = scope["method"] == "HEAD"
+        if bodyless:
+            scope["method"] = "GET"
+
+        async def tagged(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                context.status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = context.id
+                headers["openai-processing-ms"] = f"{context.seconds * 1000:.0f}"
+            elif bodyless:
+                message = {**message, "body": b""}
+            await send(message)
+
+        try:
+            await self.app(scope, receive, tagged)
+        except ClientGone:
+            context.status = CLOSED
+            context.log["code"] = "client_closed_request"
+        except ApiError as error:
+            context.log["code"] = error.error.code
+            await error.response()(scope, receive, tagged)
+        except Exception:
+            self.services.log.exception("unhandled", request_id=context.id)
+            context.log["code"] = "internal_error"
+            if context.status:
+                raise
+            await internal().response()(scope, receive, tagged)
+        finally:
+            self._account(context, scope)
+
+    def _account(self, context: Context, scope: Scope) -> None:
+        route = scope.get("route")
+        endpoint: str = route.path if route is not None else "unmatched"
+        seconds = context.seconds
+        metrics = self.services.metrics
+        metrics.requests.labels(endpoint, context.model, str(context.status)).inc()
+        metrics.duration.labels(endpoint).observe(seconds)
+        client = Headers(scope=scope).get("x-client-request-id", "")
+        self.services.log.info(
+            "request",
+            request_id=context.id,
+            client_request_id=client if CLIENT_ID.fullmatch(client) else None,
+            key_id=context.owner or None,
+            method=scope["method"],
+            path=scope["path"],
+            status=context.status,
+            ms=round(seconds * 1000, 1),
+            **context.log,
+        )

@@ -1,0 +1,147 @@
+"""From finished samples to OpenAI's response and event objects."""
+
+import time
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from models.spec import DecoderSpec
+from service.engine.events import Done, Preview, Report
+from service.engine.request import Ticket
+from service.http.image_output import Output
+from service.http.image_responses import (
+    CompletedImage,
+    ImagesResponse,
+    ImagesUsage,
+    PartialImage,
+    Picture,
+    Steps,
+    Timings,
+    TokenDetails,
+)
+
+StreamName = Literal["image_generation", "image_edit"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A checked image request. `understood` is what the model took from the prompt."""
+
+    ticket: Ticket
+    spec: DecoderSpec
+    output: Output
+    understood: str | None
+    safety_identifier: str | None = None
+
+
+@dataclass(frozen=True)
+class Made:
+    """A finished sample: its report, its file as base64 text, the id under which it is kept."""
+
+    report: Report
+    file: str
+    id: str
+
+
+def usage(job: Job, decoded: int) -> ImagesUsage:
+    """One text token for a class, the grid of a given picture, and every token that was decoded."""
+    request = job.ticket.request
+    text = 0 if request.condition is None else 1
+    image = 0 if request.image is None else job.spec.length
+    return ImagesUsage(
+        input_tokens=text + image,
+        output_tokens=decoded,
+        total_tokens=text + image + decoded,
+        input_tokens_details=TokenDetails(text_tokens=text, image_tokens=image),
+        output_tokens_details=TokenDetails(text_tokens=0, image_tokens=decoded),
+    )
+
+
+def whole(job: Job, made: list[Made], done: Done, seconds: float) -> ImagesResponse:
+    """The answer to a request that is not streamed; `seconds` since it came in."""
+    return ImagesResponse(
+        created=int(time.time()),
+        data=[Picture(b64_json=one.file, **_history(job, one)) for one in made],
+        usage=usage(job, sum(one.report.tokens for one in made)),
+        safety_identifier=job.safety_identifier,
+        seed=job.ticket.request.seed,
+        model=job.spec.id,
+        checkpoint=job.spec.checkpoint,
+        fingerprint=made[0].report.fingerprint,
+        timings=Timings(
+            queue_ms=done.queue_seconds * 1000,
+            run_ms=done.run_seconds * 1000,
+            total_ms=seconds * 1000,
+        ),
+        **_described(job),
+    )
+
+
+def headers(job: Job, made: list[Made]) -> dict[str, str]:
+    """How the pictures were made, for clients that keep headers; the first sample speaks for all."""
+    report = made[0].report
+    return {
+        **early_headers(job),
+        "x-maskserve-plan": report.plan,
+        "x-maskserve-steps": f"{report.steps_full + report.steps_reuse}",
+        "x-maskserve-fingerprint": report.fingerprint,
+    }
+
+
+def early_headers(job: Job) -> dict[str, str]:
+    """What is known before the first step."""
+    return {
+        "x-maskserve-seed": str(job.ticket.request.seed),
+        "x-maskserve-model": job.spec.id,
+        "x-maskserve-checkpoint": job.spec.checkpoint,
+    }
+
+
+def partial_image(job: Job, name: StreamName, event: Preview, file: str) -> PartialImage:
+    return PartialImage(
+        type=f"{name}.partial_image",
+        b64_json=file,
+        created_at=int(time.time()),
+        image_index=event.sample,
+        partial_image_index=event.index,
+        step=event.step,
+        steps_total=event.steps_total,
+        revealed=event.revealed,
+        **_described(job),
+    )
+
+
+def completed_image(job: Job, name: StreamName, made: Made) -> CompletedImage:
+    return CompletedImage(
+        type=f"{name}.completed",
+        b64_json=made.file,
+        created_at=int(time.time()),
+        image_index=made.report.sample,
+        usage=usage(job, made.report.tokens),
+        model=job.spec.id,
+        checkpoint=job.spec.checkpoint,
+        fingerprint=made.report.fingerprint,
+        **_history(job, made),
+        **_described(job),
+    )
+
+
+def _described(job: Job) -> dict[str, Any]:
+    output = job.output
+    return {
+        "output_format": output.format,
+        "quality": output.quality,
+        "size": "{}x{}".format(*output.size),
+    }
+
+
+def _history(job: Job, made: Made) -> dict[str, Any]:
+    report = made.report
+    return {
+        "revised_prompt": job.understood,
+        "id": made.id,
+        "seed": report.seed,
+        "sample": report.sample,
+        "plan": report.plan,
+        "steps": Steps(full=report.steps_full, reuse=report.steps_reuse),
+        "shortened": report.shortened,
+    }

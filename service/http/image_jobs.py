@@ -1,0 +1,155 @@
+"""From a parsed request to a job for the dispatcher: model, prompt, sampling, picture and mask, all checked."""
+
+import secrets
+from dataclasses import dataclass
+
+from models.catalogue import Entry
+from models.decoder import GenerationRequest
+from models.family import PromptError, Understood
+from models.spec import Task
+from service.engine.request import Priority, Ticket
+from service.http.context import Context
+from service.http.errors import ApiError, invalid, model_not_found
+from service.http.image_answers import Job
+from service.http.image_inputs import Files, Source, source_for
+from service.http.image_output import Keep, output_for
+from service.http.image_requests import (
+    ImageEditFields,
+    ImageGenerationRequest,
+    ImageOptions,
+    ImageVariationRequest,
+)
+from service.http.image_sampling import plan_for, sampling_for
+from service.http.results import Result
+from service.http.services import Services
+
+DRAWN_BITS = 32
+NOTHING = Understood(None, "")
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """Makes jobs for one request. Every method raises ApiError 4xx that names the field."""
+
+    services: Services
+    context: Context
+
+    def generation(self, body: ImageGenerationRequest) -> Job:
+        entry = self._entry(body.model)
+        return self._job("generate", entry, body, self._understand(entry, body.prompt))
+
+    async def edit(self, body: ImageEditFields, files: Files) -> Job:
+        result = self._result(body.image_id)
+        entry = self._entry(body.model or (result.model if result else None))
+        understood = self._understand(entry, body.prompt)
+        self._job("edit", entry, body, understood)  # complain about words before decoding pictures
+        source = await source_for(self.services, entry.spec, files, result)
+        return self._job("edit", entry, body, understood, source)
+
+    async def variation(self, body: ImageVariationRequest, files: Files) -> Job:
+        result = self._result(body.image_id)
+        entry = self._entry(body.model or (result.model if result else None))
+        understood = self._variation_condition(entry, body, result)
+        self._job("variation", entry, body, understood)
+        source = await source_for(self.services, entry.spec, files, result)
+        return self._job("variation", entry, body, understood, source, body.strength)
+
+    def _job(
+        self,
+        task: Task,
+        entry: Entry,
+        body: ImageOptions,
+        understood: Understood,
+        source: Source | None = None,
+        strength: float | None = None,
+    ) -> Job:
+        spec, settings = entry.spec, self.services.settings
+        if task not in spec.tasks:
+            raise invalid(f"{spec.id} cannot do this: it knows {', '.join(sorted(spec.tasks))}.", "model")
+        n = body.n or 1
+        if n > settings.max_n:
+            raise invalid(f"n is at most {settings.max_n}.", "n")
+        sampling = sampling_for(spec, body)
+        plan = plan_for(spec, body)
+        if plan is not None and task == "generate" and plan.total != spec.length:
+            raise invalid(f"The plan reveals {plan.total} of {spec.length} tokens.", "plan")
+        keep = None
+        if source is not None and task == "edit":
+            keep = Keep(source.pixels, source.mask)
+        steps = plan.steps if plan is not None else sampling.num_inference_steps
+        size = source.size if source is not None else spec.size
+        output = output_for(spec, body, steps, settings.resample, size, keep)
+        request = GenerationRequest(
+            task=task,
+            condition=understood.condition,
+            sampling=sampling,
+            seed=secrets.randbits(DRAWN_BITS) if body.seed is None else body.seed,
+            n=n,
+            plan=plan,
+            image=source.image if source is not None else None,
+            mask=source.image_mask if source is not None and task == "edit" else None,
+            tokens=source.tokens if source is not None else None,
+            strength=0.5 if strength is None else strength,
+            partials=body.partial_images or 0,
+        )
+        self.context.model = spec.id
+        self.context.log |= {"model": spec.id, "seed": request.seed, "n": n}
+        ticket = self._ticket(request, spec.id, body)
+        return Job(ticket, spec, output, understood.revised or None, body.safety_identifier or body.user)
+
+    def _ticket(self, request: GenerationRequest, model: str, body: ImageOptions) -> Ticket:
+        deadline = None
+        if body.deadline_ms is not None:
+            deadline = self.services.dispatcher.now() + body.deadline_ms / 1000
+        return Ticket(
+            id=self.context.id,
+            model=model,
+            request=request,
+            priority=Priority[(body.priority or "normal").upper()],
+            deadline=deadline,
+            allow_fewer_steps=body.allow_fewer_steps or False,
+            owner=self.context.owner,
+        )
+
+    def _entry(self, model: str | None) -> Entry:
+        """The named model, else the first image model."""
+        entries = self.services.dispatcher.catalogue.entries
+        images = {id: entry for id, entry in entries.items() if entry.spec.modality == "image"}
+        entry = images.get(model) if model is not None else next(iter(images.values()), None)
+        if entry is None:
+            raise model_not_found(model or "(default)")
+        if entry.spec.noncommercial and not self.services.settings.allow_noncommercial:
+            raise ApiError(
+                403,
+                f"{entry.spec.id} has a non-commercial licence ({entry.spec.licence}), "
+                "which this server does not serve.",
+                "insufficient_scope",
+                "model",
+                "permission_error",
+            )
+        return entry
+
+    def _understand(self, entry: Entry, prompt: str) -> Understood:
+        if self.services.settings.log_prompts:
+            self.context.log["prompt"] = prompt
+        try:
+            return entry.family.understand(entry.spec, prompt)
+        except PromptError as error:
+            raise invalid(str(error), "prompt") from None
+
+    def _variation_condition(self, entry: Entry, body: ImageVariationRequest, result: Result | None) -> Understood:
+        """The prompt's, else that of the picture it varies, else none."""
+        if body.prompt is not None:
+            return self._understand(entry, body.prompt)
+        if result is None or result.model != entry.spec.id or result.condition is None:
+            return NOTHING
+        return Understood(result.condition, entry.spec.classes[result.condition])
+
+    def _result(self, id: str | None) -> Result | None:
+        if id is None:
+            return None
+        result = self.services.results.find(id, self.context.owner)
+        if result is None:
+            message = "There is no such result (any more); upload the picture instead."
+            raise ApiError(404, message, "image_not_found", "image_id")
+        return result

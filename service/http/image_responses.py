@@ -1,0 +1,89 @@
+"""What the image endpoints answer: OpenAI's members first, ours beside them."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+
+class TokenDetails(BaseModel):
+    text_tokens: int
+    image_tokens: int
+
+
+class ImagesUsage(BaseModel):
+    """Tokens that were really given and really decoded."""
+
+    input_tokens: int
+    output_tokens: int
+    total_tokens: int
+    input_tokens_details: TokenDetails
+    output_tokens_details: TokenDetails
+
+
+class Steps(BaseModel):
+    full: int
+    reuse: int
+
+
+class Picture(BaseModel):
+    b64_json: str
+    revised_prompt: str | None = None
+    id: str = Field(description="Names this result as `image_id` for a while.")
+    seed: int
+    sample: int = Field(description="Position in the request; the picture depends on (seed, sample).")
+    plan: str = Field(description="The executed plan; send it back to repeat the picture.")
+    steps: Steps
+    shortened: bool = False
+
+
+class Timings(BaseModel):
+    queue_ms: float
+    run_ms: float
+    total_ms: float
+
+
+class Described(BaseModel):
+    background: Literal["opaque"] = "opaque"
+    output_format: Literal["png", "jpeg", "webp"]
+    quality: str
+    size: str
+
+
+class ImagesResponse(Described):
+    created: int
+    data: list[Picture]
+    usage: ImagesUsage
+    safety_identifier: str | None = None
+    seed: int
+    model: str
+    checkpoint: str
+    fingerprint: str
+    timings: Timings
+
+
+class ImageEvent(Described):
+    b64_json: str
+    created_at: int
+    image_index: int = Field(description="Which of the `n` pictures.")
+
+
+class PartialImage(ImageEvent):
+    type: Literal["image_generation.partial_image", "image_edit.partial_image"]
+    partial_image_index: int
+    step: int
+    steps_total: int
+    revealed: float = Field(description="Share of tokens decided, 0 to 1.")
+
+
+class CompletedImage(ImageEvent):
+    type: Literal["image_generation.completed", "image_edit.completed"]
+    usage: ImagesUsage
+    revised_prompt: str | None = None
+    id: str
+    seed: int
+    plan: str
+    steps: Steps
+    shortened: bool
+    model: str
+    checkpoint: str
+    fingerprint: str

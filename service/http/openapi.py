@@ -1,0 +1,92 @@
+"""The OpenAPI document: what FastAPI sees, plus bodies that the routes parse themselves and stream events."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from service.http.errors import ErrorResponse
+from service.http.image_requests import (
+    ImageEditFields,
+    ImageEditRequest,
+    ImageGenerationRequest,
+    ImageVariationRequest,
+)
+from service.http.image_responses import CompletedImage, ImagesResponse, PartialImage
+from service.http.sse import ErrorEvent
+
+REF = "#/components/schemas/{model}"
+BODIES: tuple[type[BaseModel], ...] = (
+    ImageGenerationRequest,
+    ImageEditFields,
+    ImageEditRequest,
+    ImageVariationRequest,
+)
+EVENTS: tuple[type[BaseModel], ...] = (PartialImage, CompletedImage, ErrorEvent)
+BINARY = {"type": "string", "format": "binary"}
+REASONS = {
+    400: "A field is wrong; `param` names it",
+    401: "Missing or wrong API key",
+    404: "Unknown model or result",
+    413: "Too large",
+    415: "Wrong content type",
+    500: "Failed inside",
+    503: "Queue full or shutting down; see Retry-After",
+    504: "The deadline passed",
+}
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorResponse, "description": reason} for status, reason in REASONS.items()
+}
+IMAGE_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": ImagesResponse,
+        "description": "The pictures; with stream=true events, each with an `event:` line equal to its `type`",
+        "content": {
+            "text/event-stream": {"schema": {"oneOf": [{"$ref": REF.format(model=event.__name__)} for event in EVENTS]}}
+        },
+    },
+    **ERRORS,
+}
+
+
+def json_body(schema: type[BaseModel]) -> dict[str, Any]:
+    content = {"application/json": {"schema": {"$ref": REF.format(model=schema.__name__)}}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def edit_body() -> dict[str, Any]:
+    images = {"type": "array", "items": BINARY, "description": "PNG, JPEG or WebP; one. Also as `image[]`."}
+    mask = {**BINARY, "description": "Same size; fully transparent pixels are made anew."}
+    body = json_body(ImageEditRequest)
+    body["requestBody"]["content"]["multipart/form-data"] = _form(ImageEditFields, {"image": images, "mask": mask})
+    return body
+
+
+def variation_body() -> dict[str, Any]:
+    image = {**BINARY, "description": "PNG, JPEG or WebP."}
+    content = {"multipart/form-data": _form(ImageVariationRequest, {"image": image})}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _form(fields: type[BaseModel], files: dict[str, Any]) -> dict[str, Any]:
+    parts = {"type": "object", "properties": files}
+    return {"schema": {"allOf": [{"$ref": REF.format(model=fields.__name__)}, parts]}}
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """The whole document. There is no 422: broken requests are 400 with the error object."""
+    document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    _, extra = models_json_schema([(model, "validation") for model in (*BODIES, *EVENTS)], ref_template=REF)
+    schemas: dict[str, Any] = document.setdefault("components", {}).setdefault("schemas", {})
+    for name, schema in extra["$defs"].items():
+        schemas.setdefault(name, schema)
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    for path in document["paths"].values():
+        for operation in path.values():
+            operation["responses"].pop("422", None)
+    document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    document["security"] = [{"key": []}, {}]
+    return document

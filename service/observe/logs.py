@@ -1,0 +1,27 @@
+"""Log lines: JSON for machines, colour for people. Prompts stay out unless the operator asks for them."""
+
+import logging
+import sys
+from typing import TextIO
+
+import structlog
+from structlog.typing import FilteringBoundLogger, Processor
+
+
+def make_logger(format: str = "json", level: str = "info", out: TextIO | None = None) -> FilteringBoundLogger:
+    """A logger of its own: nothing global is configured, so two apps in a process do not meet."""
+    shared: list[Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
+    ]
+    rendering: list[Processor] = (
+        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        if format == "json"
+        else [structlog.dev.ConsoleRenderer(colors=False, timestamp_key="ts")]
+    )
+    logger: FilteringBoundLogger = structlog.wrap_logger(
+        structlog.PrintLogger(out or sys.stderr),
+        processors=[*shared, *rendering],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
+    )
+    return logger

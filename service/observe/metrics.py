@@ -1,0 +1,50 @@
+"""Prometheus metrics of one app, in a registry of its own."""
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+
+
+class Metrics:
+    """Names follow `maskserve_*`; labels are route templates, model ids and status codes, never client input."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "maskserve_requests",
+            "Answered HTTP requests",
+            ["endpoint", "model", "code"],
+            registry=self.registry,
+        )
+        self.duration = self._seconds(
+            "request_duration_seconds", "From the first byte in to the last byte out", ["endpoint"]
+        )
+        self.queue = self._seconds("queue_time_seconds", "Wait before the first step", ["model"])
+        self.run = self._seconds("run_time_seconds", "From the first step to the last", ["model"])
+        self.first_partial = self._seconds(
+            "time_to_first_partial_seconds", "From submission to the first partial picture", ["model"]
+        )
+        self.steps = Counter(
+            "maskserve_steps", "Decode steps of finished samples", ["model", "kind"], registry=self.registry
+        )
+        self.samples = Counter("maskserve_samples", "Finished samples", ["model"], registry=self.registry)
+        self.shortened = Counter(
+            "maskserve_shortened", "Samples that ran fewer steps", ["model"], registry=self.registry
+        )
+        self.cancelled = Counter(
+            "maskserve_cancelled", "Requests that their client left", ["stage"], registry=self.registry
+        )
+        self.failed = Counter("maskserve_failed", "Requests that ended with an error", ["code"], registry=self.registry)
+        self.rejected = Counter("maskserve_rejected", "Requests not taken", ["reason"], registry=self.registry)
+
+    def _seconds(self, name: str, text: str, labels: list[str]) -> Histogram:
+        return Histogram(f"maskserve_{name}", text, labels, buckets=SECONDS, registry=self.registry)
+
+    def watch(self, name: str, text: str, read: Callable[[], float]) -> None:
+        """A gauge that is read when it is scraped."""
+        Gauge(f"maskserve_{name}", text, registry=self.registry).set_function(read)
+
+    def exposition(self) -> bytes:
+        return generate_latest(self.registry)
