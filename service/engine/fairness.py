@@ -7,6 +7,8 @@ from typing import TypeVar
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
+REMEMBERED = 256  # keys that are away; beyond it they come back as new ones
+
 
 class Shares:
     """Deficit round robin whose costs are known afterwards: the least served ready key goes next.
@@ -29,8 +31,8 @@ class Shares:
         """The key whose turn it is; the first of equals."""
         chosen = min(keys, key=self.served)
         self._floor = self.served(chosen)
-        if len(self._served) > 2 * len(keys) + 16:
-            self._served = {k: s for k, s in self._served.items() if s > self._floor}
+        if len(self._served) > REMEMBERED + len(keys):
+            self._served = {key: self.served(key) for key in keys}
         return chosen
 
 

@@ -15,9 +15,9 @@ class Mailbox:
         self._events: dict[Hashable, Event] = {}
 
     def put(self, event: Event) -> None:
-        key: Hashable = event
+        key: Hashable
         if isinstance(event, Progress | Preview):
-            key = (type(event), event.sample)
+            key = (type(event), event.request, event.sample)
         else:
             key = id(event)
         with self._lock:
