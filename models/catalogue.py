@@ -1,4 +1,4 @@
-"""The checkpoints found below some directories: what can be served, and one line for each that cannot. Free of torch."""
+"""The checkpoints below some directories: what can be served, and one line for each that cannot. Free of torch."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field

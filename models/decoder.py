@@ -1,6 +1,7 @@
 """The one abstraction: a decoder advances many independent sequences by one step in one forward."""
 
-from collections.abc import Hashable, Sequence as Seq
+from collections.abc import Hashable
+from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -16,7 +17,7 @@ class GenerationRequest:
     """What is to be made. Sample i depends on (seed, i) alone.
 
     image: uint8 [H, W, C] at the model's size; mask: bool [H, W], true where pixels are to be made anew;
-    tokens: int [L], a kept grid that saves the encoding of `image`; strength: share of tokens that a variation re-makes.
+    tokens: int [L], a kept grid that saves the encoding of `image`; strength: share of tokens that variations re-make.
     """
 
     task: Task

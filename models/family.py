@@ -1,4 +1,4 @@
-"""A family is a folder of models/ (or of somebody's own package) behind one entry point; torch loads only with `load`."""
+"""A family is a folder of models/ (or of another package) behind one entry point; torch loads only with `load`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

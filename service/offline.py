@@ -1,8 +1,8 @@
 """The engine as a library: load a checkpoint, make a batch, no server.
 
-    from service import load
-    model = load("checkpoints/maskgit-fashion")
-    images = model.generate("sneaker", n=16)
+from service import load
+model = load("checkpoints/maskgit-fashion")
+images = model.generate("sneaker", n=16)
 """
 
 import secrets
@@ -40,7 +40,9 @@ class Made:
 
     @property
     def image(self) -> Image.Image:
-        return Image.fromarray(self.artifact.array.squeeze(-1) if self.artifact.array.shape[-1] == 1 else self.artifact.array)
+        return Image.fromarray(
+            self.artifact.array.squeeze(-1) if self.artifact.array.shape[-1] == 1 else self.artifact.array
+        )
 
 
 class GenerationFailed(RuntimeError):
@@ -50,7 +52,9 @@ class GenerationFailed(RuntimeError):
 class Model:
     """A loaded checkpoint. Results are those of the server, to the byte, for the same request and seed."""
 
-    def __init__(self, directory: Path, device: str = "auto", dtype: str = "float32", threads: int | None = None) -> None:
+    def __init__(
+        self, directory: Path, device: str = "auto", dtype: str = "float32", threads: int | None = None
+    ) -> None:
         catalogue = Catalogue.scan([directory])
         for why in catalogue.broken.values():
             raise CheckpointError(why)
@@ -133,7 +137,9 @@ class Model:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 

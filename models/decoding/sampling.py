@@ -21,9 +21,7 @@ def filter_logits(logits: Tensor, top_k: Tensor, top_p: Tensor) -> Tensor:
     before = torch.cat([torch.zeros_like(mass[:, :1]), mass[:, :-1]], dim=-1)
     keep &= (before < top_p.unsqueeze(-1)) | (top_p.unsqueeze(-1) >= 1.0)
     keep[:, 0] = True
-    return torch.full_like(logits, -torch.inf).scatter_(
-        -1, order, ranked.masked_fill(~keep, -torch.inf)
-    )
+    return torch.full_like(logits, -torch.inf).scatter_(-1, order, ranked.masked_fill(~keep, -torch.inf))
 
 
 def log_prob(logits: Tensor, drawn: Tensor) -> Tensor:

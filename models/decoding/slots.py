@@ -15,9 +15,7 @@ from torch import Tensor
 class KVSlots:
     """[blocks, 2, capacity * rows, heads, head_dim], grown by doubling; slot i owns rows [i * rows, (i + 1) * rows)."""
 
-    def __init__(
-        self, blocks: int, rows: int, heads: int, head_dim: int, device: str, dtype: torch.dtype
-    ) -> None:
+    def __init__(self, blocks: int, rows: int, heads: int, head_dim: int, device: str, dtype: torch.dtype) -> None:
         self.rows = rows
         self.store = torch.empty(blocks, 2, 0, heads, head_dim, device=device, dtype=dtype)
         self.free: list[int] = []
@@ -68,9 +66,7 @@ class PackedAttention:
         dense = self.full * length
         out = torch.zeros_like(q)  # [R, H, E]; padding rows stay zero
         if self.full:
-            qf, kf, vf = (
-                t[:dense].view(self.full, length, *t.shape[1:]).transpose(1, 2) for t in (q, k, v)
-            )
+            qf, kf, vf = (t[:dense].view(self.full, length, *t.shape[1:]).transpose(1, 2) for t in (q, k, v))
             mixed = F.scaled_dot_product_attention(qf, kf, vf)  # [F, H, L+1, E]
             out[:dense] = mixed.transpose(1, 2).flatten(0, 1)
         keys, values = self.slots.store[block]
@@ -85,9 +81,7 @@ class PackedAttention:
         at = dense
         for count, slot in self.reuse:
             own = slice(slot * length, (slot + 1) * length)
-            qr, kr, vr = (
-                t.transpose(0, 1).unsqueeze(0) for t in (q[at : at + count], keys[own], values[own])
-            )
+            qr, kr, vr = (t.transpose(0, 1).unsqueeze(0) for t in (q[at : at + count], keys[own], values[own]))
             mixed = F.scaled_dot_product_attention(qr, kr, vr)  # [1, H, n+1, E]
             out[at : at + count] = mixed.squeeze(0).transpose(0, 1)
             at += count

@@ -104,16 +104,12 @@ class MaskGITDecoder:
             counts = reveal_counts(sampling.schedule, unknown, steps)
             return grouped(counts, sampling.reuse, sampling.full_first)
         if request.plan.total != unknown:
-            raise ValueError(
-                f"the plan reveals {request.plan.total} tokens, the request leaves {unknown} unknown"
-            )
+            raise ValueError(f"the plan reveals {request.plan.total} tokens, the request leaves {unknown} unknown")
         if request.plan.steps > self.spec.max_steps:
             raise ValueError(f"the plan has more than {self.spec.max_steps} steps")
         return request.plan
 
-    def _place(
-        self, request: GenerationRequest, sample: int, plan: Plan, unknown: Tensor
-    ) -> MaskGITSequence:
+    def _place(self, request: GenerationRequest, sample: int, plan: Plan, unknown: Tensor) -> MaskGITSequence:
         pool, slot = self.pool, self.pool.take()
         seq = MaskGITSequence(
             request=request,
@@ -134,9 +130,7 @@ class MaskGITDecoder:
         pool.ids[slot].masked_fill_(~pool.known[slot], self.config.mask_id)
         pool.guess[slot] = 0
         pool.key[slot] = sequence_key(request.seed, sample)
-        pool.label[slot] = (
-            self.config.null_class if request.condition is None else request.condition
-        )
+        pool.label[slot] = self.config.null_class if request.condition is None else request.condition
         pool.top_k[slot] = request.sampling.top_k
         pool.top_p[slot] = request.sampling.top_p
         pool.anneal(slot, anneal(plan, request.sampling))

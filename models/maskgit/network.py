@@ -95,9 +95,7 @@ class UViT(nn.Module):
         super().__init__()
         self.config = config
         half = config.depth // 2
-        self.token_emb = Embedding(
-            config.codebook_size + 1, config.length, config.dim, config.dropout
-        )
+        self.token_emb = Embedding(config.codebook_size + 1, config.length, config.dim, config.dropout)
         self.context_embed = Embedding(config.num_classes + 1, 1, config.dim, 0.0)
         self.in_blocks = nn.ModuleList(Block(config, skip=False) for _ in range(half))
         self.mid_block = Block(config, skip=False)
@@ -150,9 +148,7 @@ class UViT(nn.Module):
         """ids [B, L], labels [B] -> logits [B, L, K]: the plain dense form, for training."""
         b, length = ids.shape
         positions = torch.arange(length, device=ids.device).expand(b, length)
-        x = torch.cat(
-            [self.embed_classes(labels)[:, None], self.embed_tokens(ids, positions)], dim=1
-        )
+        x = torch.cat([self.embed_classes(labels)[:, None], self.embed_tokens(ids, positions)], dim=1)
 
         def attend(block: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             q, k, v = (t.view(b, length + 1, *t.shape[1:]).transpose(1, 2) for t in (q, k, v))

@@ -4,7 +4,8 @@ A full step evaluates every row of a sequence, ranks its unknown positions by co
 steps of the same group re-evaluate only the group's targets against kept keys and values (ReCAP, arXiv 2505.19089).
 """
 
-from collections.abc import Callable, Sequence as Seq
+from collections.abc import Callable
+from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 
 import torch
@@ -45,9 +46,7 @@ class Packed:
     guided: Tensor | None  # [G] which of the D rows
 
 
-def evaluate(
-    network: UViT, project: Callable[[Tensor], Tensor], packed: Packed, guidance: Tensor
-) -> Tensor:
+def evaluate(network: UViT, project: Callable[[Tensor], Tensor], packed: Packed, guidance: Tensor) -> Tensor:
     """Forward and guidance: the fp32 logits [D, K] of the rows to be drawn."""
     features = network.trunk(pad_rows(packed.x), packed.attend)
     rows = torch.cat([packed.cond, packed.uncond])
@@ -55,15 +54,11 @@ def evaluate(
     if packed.guided is None:
         return logits
     drawn = len(packed.cond)
-    logits[packed.guided] = guide(
-        logits[packed.guided], logits[drawn:], guidance[packed.guided]
-    )
+    logits[packed.guided] = guide(logits[packed.guided], logits[drawn:], guidance[packed.guided])
     return logits[:drawn]
 
 
-def pack(
-    network: UViT, pool: StatePool, slots: KVSlots, seqs: Seq[MaskGITSequence], full: int
-) -> Packed:
+def pack(network: UViT, pool: StatePool, slots: KVSlots, seqs: Seq[MaskGITSequence], full: int) -> Packed:
     """Lay out the rows of `seqs`, of which the first `full` take a full step, the others a reuse step."""
     device = pool.ids.device
     length = pool.ids.shape[1]
@@ -72,8 +67,7 @@ def pack(
     null = network.config.null_class
     branches = [
         [(at, 0) for at in range(full)] + [(at, 1) for at in range(full) if seqs[at].guided],
-        [(at, 0) for at in range(full, len(seqs))]
-        + [(at, 1) for at in range(full, len(seqs)) if seqs[at].guided],
+        [(at, 0) for at in range(full, len(seqs))] + [(at, 1) for at in range(full, len(seqs)) if seqs[at].guided],
     ]
     rows: list[Tensor] = []
     cond, uncond = [], []  # rows of x to be drawn
@@ -124,9 +118,7 @@ def pack(
         rows.append(x)
         held = torch.tensor([seqs[at].kv[kind] for at, kind in branches[1]], device=device)
         write = held[branch] * (length + 1) + torch.where(within == 0, 0, position + 1)
-        reuse = [
-            (n + 1, seqs[at].kv[kind]) for (n, _, _), (at, kind) in zip(spans, branches[1], strict=True)
-        ]
+        reuse = [(n + 1, seqs[at].kv[kind]) for (n, _, _), (at, kind) in zip(spans, branches[1], strict=True)]
         first = torch.tensor([written + 1 for _, written, _ in spans], device=device)
         last = first + torch.tensor([reveal for _, _, reveal in spans], device=device)
         fresh = ((within >= first[branch]) & (within < last[branch])).nonzero().squeeze(-1)
@@ -191,15 +183,11 @@ def decide(
     scored = noise.categorical(narrowed[:count] / heat[:, None], here, Purpose.SCORE)
     scale = pool.choice_temperature[slot[:count], here.step]
     scores = torch.full((full, pool.ids.shape[1]), -torch.inf, device=device)
-    scores[here.sequence, here.position] = (
-        log_prob(logits[:count], scored) + scale * noise.gumbel(here)
-    )
+    scores[here.sequence, here.position] = log_prob(logits[:count], scored) + scale * noise.gumbel(here)
     order = rank(scores)  # [F, L]
 
     reveal = torch.tensor([seq.plan.reveals[seq.step] for seq in seqs[:full]], device=device)
-    place = torch.empty_like(order).scatter_(
-        1, order, torch.arange(order.shape[1], device=device).expand_as(order)
-    )
+    place = torch.empty_like(order).scatter_(1, order, torch.arange(order.shape[1], device=device).expand_as(order))
     chosen = place[here.sequence, here.position] < reveal[here.sequence]
     chosen = torch.cat([chosen, chosen.new_ones(len(logits) - count)])  # reuse rows are all written
     token = torch.empty(len(logits), dtype=torch.long, device=device)
@@ -207,17 +195,13 @@ def decide(
     late = torch.ones_like(joint)
     late[:count] = ~joint[:count]
     again = (chosen & late).nonzero().squeeze(-1)
-    token[again] = noise.categorical(
-        narrowed[again] / temperature[again, None], _take(draw, again), Purpose.TOKEN
-    )
+    token[again] = noise.categorical(narrowed[again] / temperature[again, None], _take(draw, again), Purpose.TOKEN)
     watched = torch.tensor([seq.request.partials > 0 for seq in seqs], device=device)
     guess = None
     if any(seq.request.partials for seq in seqs[:full]):
         seen = watched[here.sequence].nonzero().squeeze(-1)
         guess = (slot[seen], here.position[seen], logits[seen].argmax(dim=-1))
-    return Update(
-        slot[chosen], draw.position[chosen], token[chosen], (state[:full], order), guess
-    )
+    return Update(slot[chosen], draw.position[chosen], token[chosen], (state[:full], order), guess)
 
 
 def commit(pool: StatePool, seqs: Seq[MaskGITSequence], update: Update) -> None:
@@ -234,6 +218,4 @@ def commit(pool: StatePool, seqs: Seq[MaskGITSequence], update: Update) -> None:
 
 
 def _take(rows: Rows, which: Tensor | slice) -> Rows:
-    return Rows(
-        rows.sequence[which], rows.key[which], rows.step[which], rows.position[which]
-    )
+    return Rows(rows.sequence[which], rows.key[which], rows.step[which], rows.position[which])

@@ -15,7 +15,12 @@ class Batch:
     lane: Lane
     decoder: IterativeDecoder
     entries: tuple[Item, ...]
+    work: Work  # of all: rows is their sum
     predicted: float  # seconds
+
+    @classmethod
+    def of(cls, lane: Lane, decoder: IterativeDecoder, entries: tuple[Item, ...], predicted: float) -> "Batch":
+        return cls(lane, decoder, entries, _sum(entries), predicted)
 
     @property
     def model(self) -> str:
@@ -26,12 +31,8 @@ class Batch:
         return self.lane.kind
 
     @property
-    def work(self) -> Work:
-        return replace(self.entries[0].work, rows=self.rows)
-
-    @property
     def rows(self) -> int:
-        return sum(item.work.rows for item in self.entries)
+        return self.work.rows
 
     @property
     def sequences(self) -> list[Sequence]:
@@ -41,20 +42,23 @@ class Batch:
     def snapshots(self) -> list[object]:
         return [item.snapshot for item in self.entries if isinstance(item, Partial)]
 
+    def part(self, entries: Iterable[Item]) -> "Batch":
+        """Some of it, before anything of it is committed."""
+        chosen = tuple(entries)
+        return replace(self, entries=chosen, work=_sum(chosen))
+
     def halves(self) -> tuple["Batch", "Batch"]:
         middle = len(self.entries) // 2
-        return (
-            replace(self, entries=self.entries[:middle]),
-            replace(self, entries=self.entries[middle:]),
-        )
-
-    def part(self, entries: Iterable[Item]) -> "Batch":
-        return replace(self, entries=tuple(entries))
+        return self.part(self.entries[:middle]), self.part(self.entries[middle:])
 
     def holding(self, sequences: Seq[Sequence]) -> tuple[Item, ...]:
         """The entries of these sequences."""
         wanted = set(map(id, sequences))
         return tuple(e for e in self.entries if isinstance(e, Entry) and id(e.seq) in wanted)
+
+
+def _sum(entries: tuple[Item, ...]) -> Work:
+    return replace(entries[0].work, rows=sum(item.work.rows for item in entries))
 
 
 @dataclass(frozen=True)

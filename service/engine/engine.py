@@ -1,6 +1,6 @@
 """The engine: one thread per device that owns every tensor. Its loop is `_turn`; the scheduler decides, this runs.
 
-    inbox -> plan -> run -> commit -> publish
+inbox -> plan -> run -> commit -> publish
 """
 
 import threading
@@ -120,9 +120,7 @@ class Engine:
             return self.scheduler.sequences == 0 and self.scheduler.waiting == 0
 
     def fail_rest(self) -> None:
-        self._send(
-            lambda now: self.scheduler.fail_all("draining", "the server is shutting down", now)
-        )
+        self._send(lambda now: self.scheduler.fail_all("draining", "the server is shutting down", now))
 
     def stop(self) -> None:
         """End the thread after its current batch; whoever waits is told."""

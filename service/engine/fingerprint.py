@@ -9,7 +9,7 @@ def fingerprint(device: str, dtype: str) -> str:
     """E.g. `torch2.13.0-AVX512-onednn-t2-float32-cpu`; equal fingerprints and plans give equal bytes."""
     parts = [f"torch{torch.__version__.split('+')[0]}"]
     if device == "cpu":
-        maths = "onednn" if torch.backends.mkldnn.is_available() else "native"
+        maths = "onednn" if torch.backends.mkldnn.is_available() else "native"  # type: ignore[no-untyped-call]
         parts += [torch.backends.cpu.get_cpu_capability(), platform.machine(), maths]
         parts += [f"t{torch.get_num_threads()}", dtype, "cpu"]
     else:

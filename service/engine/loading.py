@@ -21,9 +21,7 @@ class Loader:
         if entry.spec.id in self._under_way:
             return
         self._under_way.add(entry.spec.id)
-        threading.Thread(
-            target=self._load, args=(entry,), name=f"load {entry.spec.id}", daemon=True
-        ).start()
+        threading.Thread(target=self._load, args=(entry,), name=f"load {entry.spec.id}", daemon=True).start()
 
     def _load(self, entry: Entry) -> None:
         result: IterativeDecoder | str

@@ -37,9 +37,7 @@ class Pace:
     def finished(self, model: str, samples: int, elapsed: float) -> None:
         self._finish[model] = blend(self._finish.get(model, 0.0), elapsed / samples)
 
-    def steps_within(
-        self, entry: Entry, seconds: float, lane: Iterable[Item], rows_cap: float
-    ) -> int:
+    def steps_within(self, entry: Entry, seconds: float, lane: Iterable[Item], rows_cap: float) -> int:
         """Steps that `entry` can still make in `seconds` and be finished, its siblings too.
 
         A step lasts as long as it did lately, and no less than the batches that serve everybody

@@ -152,11 +152,10 @@ class StepScheduler:
         for item in items:
             item.busy = True
         rows = sum(item.work.rows for item in items)
-        return Batch(lane, self._decoders[lane.model], items, self._costs.predict(lane, rows))
+        predicted = self._costs.predict(lane, rows)
+        return Batch.of(lane, self._decoders[lane.model], items, predicted)
 
-    def commit(
-        self, batch: Batch, elapsed: float, now: float, artifacts: Seq[Artifact] = ()
-    ) -> None:
+    def commit(self, batch: Batch, elapsed: float, now: float, artifacts: Seq[Artifact] = ()) -> None:
         """The batch, or a part of one, ran in `elapsed` seconds.
 
         `artifacts`: the results of PREVIEW and FINISH, in the batch's order.
@@ -282,9 +281,7 @@ class StepScheduler:
         if steps := seq.step - entry.step:
             entry.step = seq.step
             self._pace.stepped(entry, steps, now)
-            self._outbox.append(
-                Progress(entry.job.ticket.id, seq.sample, seq.step, seq.plan.steps, seq.revealed)
-            )
+            self._outbox.append(Progress(entry.job.ticket.id, seq.sample, seq.step, seq.plan.steps, seq.revealed))
             if entry.due > entry.partials and seq.step < seq.plan.steps:
                 self._look(entry)
         self._route(entry)

@@ -37,9 +37,7 @@ class WaitingRoom:
         """From here on requests that allow it lose steps."""
         return len(self._jobs) >= self._policy.shed_mark * self._policy.max_waiting
 
-    def next(
-        self, now: float, fits: Callable[[Job], bool | None], held: Mapping[str, int]
-    ) -> Job | None:
+    def next(self, now: float, fits: Callable[[Job], bool | None], held: Mapping[str, int]) -> Job | None:
         """Take out whoever is to run: by priority, then the owner with the fewest running samples
         (`held`), then urgency, then age. `fits` is None where the model is not loaded.
 
