@@ -1,11 +1,12 @@
 """A toy decoder (two tokens, no torch), tickets for it, and a driver that runs a scheduler in virtual time."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence as Seq
+from collections.abc import Callable, Iterable
+from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from heapq import heapify, heappop
-from itertools import count
+from itertools import count, pairwise
 
 import numpy as np
 
@@ -13,7 +14,6 @@ from models.decoder import Artifact, GenerationRequest, Kind, PoisonedRows, Sequ
 from models.decoding.plan import Plan, grouped
 from models.spec import DecoderSpec, Sampling
 from service.engine.batch import Batch
-from service.engine.entry import Item
 from service.engine.events import Event
 from service.engine.request import Priority, Refused, Ticket
 from service.engine.scheduler import StepScheduler
@@ -55,7 +55,7 @@ def even(tokens: int, steps: int) -> list[int]:
     """`tokens` spread over at most `steps` steps, the rest last."""
     steps = min(tokens, steps)
     edges = [tokens * i // steps for i in range(steps + 1)]
-    return [b - a for a, b in zip(edges, edges[1:], strict=False)]
+    return [b - a for a, b in pairwise(edges)]
 
 
 @dataclass(eq=False)
@@ -69,7 +69,8 @@ class ToySequence(Sequence):
 class ToyDecoder:
     """Obeys the IterativeDecoder protocol and keeps count of what was asked of it.
 
-    `poisoned` seeds raise PoisonedRows in `run`, `broken` ones RuntimeError, `refused` ones ValueError in `admit`;
+    `poisoned` seeds raise PoisonedRows in `run`, `broken` ones RuntimeError, `refused` ones ValueError in `admit`
+    and `unplaced` ones KeyError;
     more rows than `oom_rows` raise MemoryError.
     """
 
@@ -78,6 +79,7 @@ class ToyDecoder:
     poisoned: frozenset[int] = frozenset()
     broken: frozenset[int] = frozenset()
     refused: frozenset[int] = frozenset()
+    unplaced: frozenset[int] = frozenset()
     oom_rows: int | None = None
     lane: Callable[[Sequence], str] = lambda seq: "step"
     calls: list[tuple[Kind, int]] = field(default_factory=list)
@@ -92,6 +94,8 @@ class ToyDecoder:
     def admit(self, request: GenerationRequest) -> list[Sequence]:
         if request.seed in self.refused:
             raise ValueError(f"seed {request.seed} is refused")
+        if request.seed in self.unplaced:
+            raise KeyError(request.seed)
         return [self._place(request, sample) for sample in range(request.n)]
 
     def _place(self, request: GenerationRequest, sample: int) -> ToySequence:
@@ -110,9 +114,7 @@ class ToyDecoder:
             plan = grouped(reveals, sampling.reuse, sampling.full_first)
         if plan.total != unknown:
             raise ValueError(f"the plan reveals {plan.total} tokens, {unknown} are unknown")
-        seq = ToySequence(
-            request, sample, plan, known=self.length - unknown, total=self.length, tokens=tokens
-        )
+        seq = ToySequence(request, sample, plan, known=self.length - unknown, total=self.length, tokens=tokens)
         seq.encoded = request.image is None
         self.live.add(seq)
         self.admitted += 1
@@ -250,9 +252,7 @@ def toy_ticket(
     **changes: object,
 ) -> Ticket:
     request = toy_request(seed, steps, **changes)
-    return Ticket(
-        id, model, request, priority, deadline, allow_fewer_steps, owner=owner, states=states
-    )
+    return Ticket(id, model, request, priority, deadline, allow_fewer_steps, owner=owner, states=states)
 
 
 def affine(batch: Batch) -> float:
@@ -260,9 +260,7 @@ def affine(batch: Batch) -> float:
     return 0.004 + 0.0001 * batch.rows
 
 
-def run_batch(
-    scheduler: StepScheduler, batch: Batch, now: float, seconds: Callable[[Batch], float] = affine
-) -> float:
+def run_batch(scheduler: StepScheduler, batch: Batch, now: float, seconds: Callable[[Batch], float] = affine) -> float:
     """What an engine does with a batch: run, halve on failure, shrink on lack of memory. Returns the time after it."""
     decoder, items = batch.decoder, batch.entries
     elapsed = seconds(batch)
@@ -302,6 +300,7 @@ class Outcome:
     events: list[tuple[float, Event]] = field(default_factory=list)
     refused: dict[str, Refused] = field(default_factory=dict)
     batches: list[tuple[float, Batch]] = field(default_factory=list)
+    spent: Counter[str] = field(default_factory=Counter)  # virtual seconds by owner
     ended: float = 0.0
 
     def of(self, ticket: str) -> list[Event]:
@@ -346,6 +345,9 @@ def simulate(
         if batch is not None:
             outcome.batches.append((now, batch))
             watch(scheduler, batch, now)
+            for item in batch.entries:
+                share = seconds(batch) * item.work.rows / batch.rows
+                outcome.spent[item.job.ticket.owner] += share  # type: ignore[assignment]
             now = run_batch(scheduler, batch, now, seconds)
             outcome.events += [(now, event) for event in scheduler.take_events()]
             continue
@@ -357,17 +359,3 @@ def simulate(
         now = max(now, min(coming))
     outcome.ended = now
     return outcome
-
-
-def owners_seconds(outcome: Outcome, seconds: Callable[[Batch], float] = affine) -> Counter[str]:
-    """Virtual seconds by owner: each batch's time split by rows."""
-    spent: Counter[str] = Counter()
-    for _, batch in outcome.batches:
-        for item in batch.entries:
-            share = seconds(batch) * item.work.rows / batch.rows
-            spent[item.job.ticket.owner] += share  # type: ignore[assignment]
-    return spent
-
-
-def requests_of(items: Iterable[Item]) -> list[str]:
-    return [item.job.ticket.id for item in items]

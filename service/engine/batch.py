@@ -18,10 +18,6 @@ class Batch:
     work: Work  # of all: rows is their sum
     predicted: float  # seconds
 
-    @classmethod
-    def of(cls, lane: Lane, decoder: IterativeDecoder, entries: tuple[Item, ...], predicted: float) -> "Batch":
-        return cls(lane, decoder, entries, _sum(entries), predicted)
-
     @property
     def model(self) -> str:
         return self.lane.model
@@ -45,7 +41,7 @@ class Batch:
     def part(self, entries: Iterable[Item]) -> "Batch":
         """Some of it, before anything of it is committed."""
         chosen = tuple(entries)
-        return replace(self, entries=chosen, work=_sum(chosen))
+        return replace(self, entries=chosen, work=replace(self.work, rows=_rows(chosen)))
 
     def halves(self) -> tuple["Batch", "Batch"]:
         middle = len(self.entries) // 2
@@ -57,8 +53,8 @@ class Batch:
         return tuple(e for e in self.entries if isinstance(e, Entry) and id(e.seq) in wanted)
 
 
-def _sum(entries: tuple[Item, ...]) -> Work:
-    return replace(entries[0].work, rows=sum(item.work.rows for item in entries))
+def _rows(entries: tuple[Item, ...]) -> int:
+    return sum(item.work.rows for item in entries)
 
 
 @dataclass(frozen=True)

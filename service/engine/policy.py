@@ -33,7 +33,7 @@ class Policy:
     max_batch_rows: int | None = None
     aging: float = 15.0
     patience: float = 60.0
-    bypass: float = 5.0
+    bypass: float = 1.0
     shed_mark: float = 0.75  # filled share of the waiting room from which steps are shed
     retry_after: float = 5.0  # answer while nothing was measured
     row_seconds: float = 1e-3  # assumed cost of a row while nothing was measured

@@ -12,25 +12,23 @@ Every batch that `plan` gave out comes back, whole or in parts, by `commit`, `fa
 from collections import Counter, deque
 from collections.abc import Iterable
 from collections.abc import Sequence as Seq
+from dataclasses import replace
 from heapq import heappop, heappush
 
-from models.decoder import Artifact, IterativeDecoder, Kind, Sequence
+import structlog
+
+from models.decoder import Artifact, IterativeDecoder, Kind
 from service.engine.batch import Batch, StepRecord
 from service.engine.cost import CostModel
-from service.engine.entry import Entry, Item, Job, Partial
-from service.engine.events import (
-    Done,
-    Event,
-    Failed,
-    Progress,
-    SampleDone,
-    Terminal,
-)
+from service.engine.entry import Entry, Item, Job, Partial, admitted
+from service.engine.events import Done, Event, Failed, Progress, SampleDone, Terminal
 from service.engine.lanes import Lanes
 from service.engine.pace import Pace
 from service.engine.policy import Policy
 from service.engine.request import DoesNotFit, Ticket
 from service.engine.waiting import DrainRate, WaitingRoom
+
+log = structlog.get_logger()
 
 
 class StepScheduler:
@@ -151,9 +149,9 @@ class StepScheduler:
         items = self._lanes.take(lane, now)
         for item in items:
             item.busy = True
-        rows = sum(item.work.rows for item in items)
-        predicted = self._costs.predict(lane, rows)
-        return Batch.of(lane, self._decoders[lane.model], items, predicted)
+        work = replace(items[0].work, rows=sum(item.work.rows for item in items))
+        predicted = self._costs.predict(lane, work.rows)
+        return Batch(lane, self._decoders[lane.model], items, work, predicted)
 
     def commit(self, batch: Batch, elapsed: float, now: float, artifacts: Seq[Artifact] = ()) -> None:
         """The batch, or a part of one, ran in `elapsed` seconds.
@@ -211,9 +209,13 @@ class StepScheduler:
     def _start(self, job: Job, now: float) -> None:
         ticket, decoder = job.ticket, self._decoders[job.ticket.model]
         try:
-            sequences = _admitted(decoder, ticket)
+            sequences = admitted(decoder, ticket)
         except ValueError as error:
             self._end(job, Failed(ticket.id, "invalid_value", str(error)), now)
+            return
+        except Exception:
+            log.exception("a request could not be admitted", model=ticket.model)
+            self._end(job, Failed(ticket.id, "internal_error", "this request could not be prepared"), now)
             return
         job.admitted = now
         self._running[ticket.id] = job
@@ -374,18 +376,3 @@ class StepScheduler:
     def _too_large(self, memory: int) -> str:
         budget = self.policy.memory_budget
         return f"the request needs {memory >> 20} MiB; there are {budget >> 20} MiB for all"
-
-
-def _admitted(decoder: IterativeDecoder, ticket: Ticket) -> list[Sequence]:
-    """The ticket's samples, new or resumed; a ValueError leaves nothing behind."""
-    if not ticket.states:
-        return decoder.admit(ticket.request)
-    resumed: list[Sequence] = []
-    try:
-        for sample, state in enumerate(ticket.states):
-            resumed.append(decoder.restore(ticket.request, sample, state))
-    except ValueError:
-        for seq in resumed:
-            decoder.release(seq)
-        raise
-    return resumed

@@ -1,0 +1,420 @@
+"""One rule of the scheduler at a time, in virtual time."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from models.decoder import Kind
+from models.decoding.plan import Plan
+from service.engine.batch import Batch
+from service.engine.events import Done, Failed, Progress, SampleDone
+from service.engine.policy import Policy
+from service.engine.request import DoesNotFit, Priority, QueueFull
+from service.engine.scheduler import StepScheduler
+from tests.fakes import (
+    Outcome,
+    ToyDecoder,
+    run_batch,
+    simulate,
+    toy_request,
+    toy_spec,
+    toy_ticket,
+)
+
+
+def scheduler_with(*decoders: ToyDecoder, **policy: object) -> StepScheduler:
+    scheduler = StepScheduler(Policy(**policy), fingerprint="print")  # type: ignore[arg-type]
+    for decoder in decoders:
+        scheduler.add_model(decoder.spec.id, decoder, 0.0)
+    return scheduler
+
+
+def at_rest(scheduler: StepScheduler, *decoders: ToyDecoder) -> bool:
+    return (
+        (scheduler.running, scheduler.waiting, scheduler.sequences, scheduler.memory) == (0, 0, 0, 0)
+        and not any(decoder.live for decoder in decoders)
+        and scheduler.next_deadline() is None
+    )
+
+
+def cancel(id: str) -> Callable[[StepScheduler, float], None]:
+    return lambda scheduler, now: scheduler.cancel(id, now)
+
+
+# -- a request's life
+
+
+def test_a_request_is_decoded_step_by_step_and_reported() -> None:
+    decoder = ToyDecoder()
+    scheduler = scheduler_with(decoder)
+    outcome = simulate(scheduler, [(0.0, toy_ticket("a", seed=7, steps=6, reuse=1, n=2))])
+    events = outcome.of("a")
+    steps = [event.step for event in events if isinstance(event, Progress) and event.sample == 1]
+    assert steps == [1, 2, 3, 4, 5, 6]
+    done = [event for event in events if isinstance(event, SampleDone)]
+    assert [event.report.sample for event in done] == [0, 1]
+    report = done[0].report
+    assert (report.seed, report.fingerprint, report.checkpoint) == (7, "print", "toy-checkpoint")
+    assert (report.steps_full, report.steps_reuse, report.shortened) == (3, 3, False)
+    assert Plan.parse(report.plan).total == report.tokens == 16
+    assert done[1].report.run_seconds == pytest.approx(outcome.when("a"))
+    assert isinstance(events[-1], Done)
+    assert at_rest(scheduler, decoder)
+
+
+def test_an_edit_is_encoded_first_and_keeps_what_it_was_given() -> None:
+    decoder = ToyDecoder()
+    scheduler = scheduler_with(decoder)
+    image = np.zeros((8, 8, 3), dtype=np.uint8)
+    mask = np.zeros((8, 8), dtype=bool)
+    mask[0, 0] = True
+    ticket = toy_ticket("a", steps=4, task="edit", image=image, mask=mask)
+    outcome = simulate(scheduler, [(0.0, ticket)])
+    assert [kind for kind, _ in decoder.calls] == [Kind.ENCODE, Kind.STEP, Kind.FINISH]
+    done = outcome.of("a")[-2]
+    assert isinstance(done, SampleDone)
+    assert (done.artifact.array[2:] == 0).all()
+
+
+def test_resumed_samples_continue_where_they_were() -> None:
+    whole, source = ToyDecoder(), ToyDecoder()
+    request = toy_request(seed=3, steps=8)
+    seq = source.admit(request)[0]
+    for _ in range(4):
+        work = source.next_work(seq)
+        assert work is not None
+        source.run(work, [seq])
+    resumed = toy_ticket("a", seed=3, steps=8, states=(source.save(seq),))
+    first = simulate(scheduler_with(whole), [(0.0, toy_ticket("a", seed=3, steps=8))])
+    second = simulate(scheduler_with(ToyDecoder()), [(0.0, resumed)])
+    assert sum(isinstance(event, Progress) for event in second.of("a")) == 4
+    assert _tokens(first, "a") == _tokens(second, "a")
+
+
+def _tokens(outcome: Outcome, id: str) -> list[list[int]]:
+    done = [event for event in outcome.of(id) if isinstance(event, SampleDone)]
+    return [e.artifact.tokens.tolist() for e in sorted(done, key=lambda e: e.report.sample)]
+
+
+def test_requests_of_any_age_share_a_forward_full_beside_reuse() -> None:
+    scheduler = scheduler_with(ToyDecoder())
+    script = [
+        (0.004 * i, toy_ticket(str(i), seed=i, steps=4 + i, reuse=i % 3, guidance_scale=1 + i % 2)) for i in range(12)
+    ]
+    simulate(scheduler, script)
+    steps = [record for record in scheduler.log if record.kind is Kind.STEP]
+    assert sum(len(record.requests) > 1 for record in steps) > len(steps) / 2
+    assert any(0 < record.full < record.samples for record in steps)
+
+
+def test_a_request_that_the_decoder_refuses_fails_alone() -> None:
+    decoder = ToyDecoder(refused=frozenset({1}), unplaced=frozenset({2}))
+    scheduler = scheduler_with(decoder)
+    outcome = simulate(scheduler, [(0.0, toy_ticket(str(i), seed=i)) for i in range(3)])
+    refused = outcome.last("1")
+    assert isinstance(refused, Failed) and refused.code == "invalid_value"
+    assert refused.message == "seed 1 is refused"
+    unplaced = outcome.last("2")
+    assert isinstance(unplaced, Failed) and unplaced.code == "internal_error"
+    assert isinstance(outcome.last("0"), Done)
+    assert at_rest(scheduler, decoder)
+
+
+def test_a_broken_state_leaves_no_sample_behind() -> None:
+    decoder = ToyDecoder()
+    scheduler = scheduler_with(decoder)
+    good = b"0;" + str(decoder.admit(toy_request())[0].plan).encode() + b";" + b"2" * 16
+    decoder.live.clear()
+    outcome = simulate(scheduler, [(0.0, toy_ticket("a", n=2, states=(good, b"broken")))])
+    assert isinstance(outcome.last("a"), Failed)
+    assert at_rest(scheduler, decoder)
+
+
+# -- models
+
+
+def test_tickets_wait_for_their_model_and_deadlines_hold_meanwhile() -> None:
+    scheduler, decoder = scheduler_with(), ToyDecoder()
+    script = [
+        (0.0, toy_ticket("patient")),
+        (0.0, toy_ticket("hasty", deadline=1.0)),
+        (2.0, lambda s, now: s.add_model("toy", decoder, now)),
+    ]
+    outcome = simulate(scheduler, script)
+    assert outcome.when("hasty") == 1.0
+    hasty = outcome.last("hasty")
+    assert isinstance(hasty, Failed) and hasty.code == "deadline_exceeded"
+    assert isinstance(outcome.last("patient"), Done)
+    assert outcome.when("patient") > 2.0
+
+
+def test_a_model_that_cannot_be_loaded_fails_its_tickets_only() -> None:
+    scheduler = scheduler_with(ToyDecoder())
+    script = [
+        (0.0, toy_ticket("a", model="gone")),
+        (0.0, toy_ticket("b")),
+        (1.0, lambda s, now: s.fail_model("gone", "no such file", now)),
+    ]
+    outcome = simulate(scheduler, script)
+    assert outcome.last("a") == Failed("a", "model_unavailable", "no such file")
+    assert isinstance(outcome.last("b"), Done)
+    assert scheduler.idle("gone")
+
+
+def test_a_model_is_idle_only_without_requests_and_can_come_back() -> None:
+    decoder = ToyDecoder()
+    scheduler = scheduler_with(decoder)
+    scheduler.submit(toy_ticket("a"), 0.0)
+    assert not scheduler.idle("toy")
+    now = _drain(scheduler, 0.0)
+    assert scheduler.idle("toy")
+    scheduler.remove_model("toy")
+    scheduler.submit(toy_ticket("b"), now)
+    assert scheduler.plan(now) is None
+    scheduler.add_model("toy", decoder, now)
+    _drain(scheduler, now)
+    assert isinstance(scheduler.take_events()[-1], Done)
+
+
+def _drain(scheduler: StepScheduler, now: float) -> float:
+    while batch := scheduler.plan(now):
+        now = run_batch(scheduler, batch, now)
+    return now
+
+
+# -- room
+
+
+def test_the_waiting_room_is_bounded_and_tells_when_to_come_back() -> None:
+    decoder = ToyDecoder()
+    scheduler = scheduler_with(decoder, max_waiting=8, max_sequences=2)
+    script = [(0.02 * i, toy_ticket(str(i), seed=i)) for i in range(200)]
+    outcome = simulate(scheduler, script)
+    assert outcome.refused
+    for error in outcome.refused.values():
+        assert isinstance(error, QueueFull) and 1.0 <= error.retry_after <= 60.0
+    assert all(isinstance(outcome.last(str(i)), Done) for i in range(200) if str(i) not in outcome.refused)
+    assert at_rest(scheduler, decoder)
+
+
+def test_memory_is_reserved_before_a_request_runs() -> None:
+    decoder = ToyDecoder(bytes_per_sample=10)
+    scheduler = scheduler_with(decoder, memory_budget=35)
+    seen: list[int] = []
+    script = [(0.0, toy_ticket(str(i), seed=i, n=1 + i % 3)) for i in range(9)]
+    simulate(scheduler, script, watch=lambda s, batch, now: seen.append(s.memory))
+    assert max(seen) == 30 and min(seen) > 0
+    assert at_rest(scheduler, decoder)
+
+
+def test_a_request_larger_than_all_memory_is_refused_now_or_when_its_model_is_there() -> None:
+    decoder = ToyDecoder(bytes_per_sample=10 << 20)
+    scheduler = scheduler_with(decoder, memory_budget=35 << 20)
+    with pytest.raises(DoesNotFit, match="needs 40 MiB"):
+        scheduler.submit(toy_ticket("a", n=4), 0.0)
+    scheduler.submit(toy_ticket("b", n=4, model="later"), 0.0)
+    scheduler.add_model("later", decoder, 1.0)
+    [event] = scheduler.take_events()
+    assert isinstance(event, Failed) and event.code == "invalid_value"
+    assert at_rest(scheduler)
+
+
+def test_a_large_request_is_not_passed_by_small_ones_for_ever() -> None:
+    decoder = ToyDecoder(bytes_per_sample=1)
+    scheduler = scheduler_with(decoder, memory_budget=8, bypass=1.0, max_waiting=1000)
+    small = [(0.01 * i, toy_ticket(f"s{i}", seed=i)) for i in range(800)]
+    outcome = simulate(scheduler, [*small, (0.5, toy_ticket("large", n=8))])
+    first = next(at for at, e in outcome.events if e.request == "large")
+    assert 1.5 < first < 2.5
+    assert at_rest(scheduler, decoder)
+
+
+# -- priority and shares
+
+
+def test_priority_runs_first_and_age_lifts_the_rest() -> None:
+    decoder = ToyDecoder()
+    scheduler = scheduler_with(decoder, max_sequences=1, max_waiting=10_000, aging=2.0)
+    high = [(0.05 * i, toy_ticket(f"h{i}", priority=Priority.HIGH)) for i in range(200)]
+    outcome = simulate(scheduler, [(0.0, toy_ticket("low", priority=Priority.LOW)), *high])
+    waited = outcome.when("low")
+    assert 4.0 < waited < 4.5 or waited < 0.1  # the very first may find the room empty
+    busy = simulate(
+        scheduler_with(decoder, max_sequences=1, max_waiting=10_000, aging=2.0),
+        [
+            (0.0, toy_ticket("first", priority=Priority.HIGH)),
+            (0.001, toy_ticket("low", priority=Priority.LOW)),
+            *high,
+        ],
+    )
+    assert 4.0 < busy.when("low") < 4.6
+
+
+def test_models_share_the_time_whatever_their_forwards_cost() -> None:
+    light, heavy = ToyDecoder(toy_spec("light")), ToyDecoder(toy_spec("heavy"))
+    scheduler = scheduler_with(light, heavy, max_waiting=10_000)
+    script = [
+        (0.0, toy_ticket(f"{model}{i}", seed=i, model=model, steps=16))
+        for i in range(200)
+        for model in ("light", "heavy")
+    ]
+
+    def seconds(batch: Batch) -> float:
+        return (0.004 if batch.model == "light" else 0.020) + 0.0001 * batch.rows
+
+    outcome = simulate(scheduler, script, seconds, until=3.0)
+    spent = {"light": 0.0, "heavy": 0.0}
+    for _, batch in outcome.batches:
+        spent[batch.model] += seconds(batch)
+    assert spent["light"] == pytest.approx(spent["heavy"], rel=0.06)
+
+
+def test_lanes_of_a_model_share_its_time() -> None:
+    decoder = ToyDecoder(lane=lambda seq: "wide" if seq.request.sampling.reuse == 0 else "narrow")
+    scheduler = scheduler_with(decoder, max_waiting=10_000)
+    script = [(0.0, toy_ticket(str(i), seed=i, steps=16, reuse=3 * (i % 2))) for i in range(400)]
+
+    def seconds(batch: Batch) -> float:
+        return 0.03 if batch.lane.key == "wide" else 0.005
+
+    outcome = simulate(scheduler, script, seconds, until=3.0)
+    spent = {"wide": 0.0, "narrow": 0.0}
+    for _, batch in outcome.batches:
+        if batch.kind is Kind.STEP:
+            spent[str(batch.lane.key)] += seconds(batch)
+    assert spent["wide"] == pytest.approx(spent["narrow"], rel=0.05)
+
+
+def test_a_busy_model_does_not_erase_the_debts_of_another() -> None:
+    both = ToyDecoder(toy_spec("both"), lane=lambda seq: "ab"[seq.request.seed % 2])
+    steady = ToyDecoder(toy_spec("steady"))
+    scheduler = scheduler_with(both, steady, max_waiting=10_000, max_sequences=300)
+    script = [(0.0, toy_ticket(f"s{i}", model="steady", steps=16)) for i in range(250)]
+    script += [(0.0, toy_ticket(f"b{i}", seed=i, model="both", steps=16)) for i in range(250)]
+    outcome = simulate(scheduler, script, until=3.0)
+    turns = [batch.lane.key for _, batch in outcome.batches if batch.model == "both"]
+    assert turns.count("a") == pytest.approx(turns.count("b"), rel=0.1)
+
+
+@pytest.mark.parametrize(("max_sequences", "n"), [(8, 1), (64, 1), (64, 4)])
+def test_owners_get_equal_time_however_much_they_ask_for(max_sequences: int, n: int) -> None:
+    scheduler = scheduler_with(
+        ToyDecoder(), max_waiting=1000, max_sequences=max_sequences, tick_seconds=0.015, bypass=0.0
+    )
+    script = [(0.0, toy_ticket(f"flood{i}", seed=i, owner="flood")) for i in range(300)]
+    script += [(0.006 * n * i, toy_ticket(f"calm{i}", seed=i, owner="calm", n=n)) for i in range(400 // n)]
+    outcome = simulate(scheduler, script, until=3.0)
+    assert outcome.spent["calm"] == pytest.approx(outcome.spent["flood"], rel=0.1)
+
+
+def test_a_newcomer_is_not_kept_waiting_behind_a_flood_of_another_owner() -> None:
+    scheduler = scheduler_with(ToyDecoder(), max_waiting=10_000, max_sequences=8)
+    script = [(0.0, toy_ticket(f"flood{i}", seed=i, owner="flood")) for i in range(200)]
+    outcome = simulate(scheduler, [*script, (1.0, toy_ticket("calm", owner="calm"))])
+    assert outcome.when("calm") - 1.0 < 0.5 < outcome.ended / 4
+
+
+# -- the tick
+
+
+def test_a_batch_is_capped_by_its_predicted_time() -> None:
+    decoder = ToyDecoder()
+    scheduler = scheduler_with(decoder, tick_seconds=0.02)
+    script = [(0.0, toy_ticket(str(i), seed=i, guidance_scale=1 + i % 2)) for i in range(40)]
+    outcome = simulate(scheduler, script)
+    assert all(len(b.entries) == 1 or b.predicted <= 0.02 for _, b in outcome.batches)
+    steps = [batch for _, batch in outcome.batches if batch.kind is Kind.STEP]
+    assert max(batch.rows for batch in steps) > 0.7 * (0.02 - 0.004) / 0.0001
+    assert sum(b.predicted for b in steps[10:]) == pytest.approx(
+        sum(0.004 + 0.0001 * b.rows for b in steps[10:]), rel=0.05
+    )
+
+
+def test_a_forward_longer_than_the_tick_runs_alone() -> None:
+    scheduler = scheduler_with(ToyDecoder(), tick_seconds=0.001)
+    outcome = simulate(scheduler, [(0.0, toy_ticket(str(i), seed=i)) for i in range(4)])
+    assert {len(batch.entries) for _, batch in outcome.batches} == {1}
+    assert all(isinstance(outcome.last(str(i)), Done) for i in range(4))
+
+
+def test_lack_of_memory_halves_the_lane_until_it_fits() -> None:
+    decoder = ToyDecoder(oom_rows=40)
+    scheduler = scheduler_with(decoder)
+    outcome = simulate(scheduler, [(0.0, toy_ticket(str(i), seed=i)) for i in range(16)])
+    assert all(isinstance(outcome.last(str(i)), Done) for i in range(16))
+    steps = [record for record in scheduler.log if record.kind is Kind.STEP]
+    assert max(record.rows for record in steps) <= 40
+    assert any(record.samples == 2 for record in steps)
+    assert at_rest(scheduler, decoder)
+
+
+def test_a_row_limit_holds() -> None:
+    scheduler = scheduler_with(ToyDecoder(), max_batch_rows=51)
+    outcome = simulate(scheduler, [(0.0, toy_ticket(str(i), seed=i)) for i in range(9)])
+    assert max(batch.rows for _, batch in outcome.batches) == 51
+
+
+# -- ends
+
+
+def test_a_cancelled_request_ends_within_a_tick_and_frees_everything() -> None:
+    decoder = ToyDecoder()
+    scheduler = scheduler_with(decoder)
+    script = [(0.0, toy_ticket("a", n=3)), (0.0, toy_ticket("b")), (0.02, cancel("a"))]
+    outcome = simulate(scheduler, script)
+    end = outcome.last("a")
+    assert isinstance(end, Failed) and end.code == "cancelled"
+    longest = max(b - a for (a, _), (b, _) in zip(outcome.batches, outcome.batches[1:], strict=False))
+    assert outcome.when("a") - 0.02 <= longest
+    assert isinstance(outcome.last("b"), Done)
+    assert at_rest(scheduler, decoder)
+
+
+def test_a_cancel_during_the_batch_ends_with_its_commit() -> None:
+    decoder = ToyDecoder()
+    scheduler = scheduler_with(decoder)
+    scheduler.submit(toy_ticket("a", n=2), 0.0)
+    batch = scheduler.plan(0.0)
+    assert batch is not None and len(batch.entries) == 1  # the first forward is a trial
+    scheduler.cancel("a", 0.0)
+    assert len(decoder.live) == 1 and scheduler.take_events() == []
+    scheduler.cancel("a", 0.0)
+    run_batch(scheduler, batch, 0.0)
+    [end] = scheduler.take_events()
+    assert isinstance(end, Failed) and end.code == "cancelled"
+    assert scheduler.plan(1.0) is None
+    assert at_rest(scheduler, decoder)
+
+
+def test_cancelling_what_is_unknown_or_over_does_nothing() -> None:
+    scheduler = scheduler_with(ToyDecoder())
+    outcome = simulate(scheduler, [(0.0, toy_ticket("a")), (5.0, cancel("a")), (5.0, cancel("never"))])
+    assert isinstance(outcome.last("a"), Done) and not outcome.of("never")
+
+
+@pytest.mark.parametrize("way", ["poisoned", "broken"])
+def test_a_failure_stays_with_its_owner(way: str) -> None:
+    decoder = ToyDecoder(**{way: frozenset({5})})  # type: ignore[arg-type]
+    scheduler = scheduler_with(decoder)
+    outcome = simulate(scheduler, [(0.0, toy_ticket(str(i), seed=i, n=2)) for i in range(16)])
+    alone = ToyDecoder()
+    for i in range(16):
+        end = outcome.last(str(i))
+        if i == 5:
+            assert isinstance(end, Failed) and end.code == "internal_error"
+        else:
+            assert isinstance(end, Done)
+            lone = simulate(scheduler_with(alone), [(0.0, toy_ticket("x", seed=i, n=2))])
+            assert _tokens(outcome, str(i)) == _tokens(lone, "x")
+    assert at_rest(scheduler, decoder)
+
+
+def test_every_request_can_be_ended_at_once() -> None:
+    decoder = ToyDecoder()
+    scheduler = scheduler_with(decoder, max_sequences=4)
+    script = [(0.0, toy_ticket(str(i), seed=i)) for i in range(10)]
+    script.append((0.02, lambda s, now: s.fail_all("draining", "the server stops", now)))  # type: ignore[arg-type]
+    outcome = simulate(scheduler, script)
+    assert {type(outcome.last(str(i))) for i in range(10)} == {Failed}
+    assert at_rest(scheduler, decoder)
