@@ -33,7 +33,9 @@ def spec_of(config: UViTConfig, size: tuple[int, int], channels: int) -> Decoder
     )
 
 
-def tiny_decoder(seed: int = 0, **sizes: object) -> MaskGITDecoder:
+def tiny_decoder(
+    seed: int = 0, device: str = "cpu", dtype: torch.dtype = torch.float32, **sizes: object
+) -> MaskGITDecoder:
     """A decoder with random weights (presets `tiny`); `sizes` replaces fields of the U-ViT."""
     torch.manual_seed(seed)
     base = UViTConfig.preset("tiny")
@@ -43,6 +45,4 @@ def tiny_decoder(seed: int = 0, **sizes: object) -> MaskGITDecoder:
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.mul_(3.0 if parameter.ndim > 1 else 1.0)
-    return MaskGITDecoder(
-        spec_of(config, (vq.resolution, vq.resolution), vq.in_channels), network, VQGAN(vq)
-    )
+    return MaskGITDecoder(spec_of(config, (vq.resolution, vq.resolution), vq.in_channels), network, VQGAN(vq))
