@@ -35,7 +35,7 @@ class Settings(BaseSettings):
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     threads: int | None = Field(None, ge=1)
 
-    max_waiting: int = Field(256, ge=1)
+    max_waiting: int = Field(64, ge=1)
     memory_budget_bytes: int | None = Field(None, ge=1)
     tick_budget_seconds: float | None = Field(None, gt=0)
     drain_seconds: float = Field(30.0, ge=0)

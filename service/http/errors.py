@@ -102,6 +102,7 @@ def from_code(code: str, message: str) -> ApiError:
         case "draining":
             return draining()
         case "model_unavailable":
+            message = "The model could not be loaded; the server's log says why."
             return ApiError(503, message, code, "model", SERVER, DO_NOT_RETRY)
         case "cancelled":
             return ApiError(499, "The request was cancelled.", "client_closed_request")

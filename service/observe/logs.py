@@ -10,6 +10,24 @@ from structlog.typing import FilteringBoundLogger, Processor
 
 def make_logger(format: str = "json", level: str = "info", out: TextIO | None = None) -> FilteringBoundLogger:
     """A logger of its own: nothing global is configured, so two apps in a process do not meet."""
+    logger: FilteringBoundLogger = structlog.wrap_logger(
+        structlog.PrintLogger(out or sys.stderr),
+        processors=_processors(format),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
+    )
+    return logger
+
+
+def configure_process(format: str = "json", level: str = "info") -> None:
+    """The same for every `structlog.get_logger()` of this process; for console scripts."""
+    structlog.configure(
+        processors=_processors(format),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def _processors(format: str) -> list[Processor]:
     shared: list[Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
@@ -19,9 +37,4 @@ def make_logger(format: str = "json", level: str = "info", out: TextIO | None = 
         if format == "json"
         else [structlog.dev.ConsoleRenderer(colors=False, timestamp_key="ts")]
     )
-    logger: FilteringBoundLogger = structlog.wrap_logger(
-        structlog.PrintLogger(out or sys.stderr),
-        processors=[*shared, *rendering],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
-    )
-    return logger
+    return [*shared, *rendering]

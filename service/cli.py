@@ -1,0 +1,213 @@
+"""The `maskserve` command. What a command needs is imported inside it, so that --help is quick."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from models.catalogue import Catalogue
+    from service.dispatch.base import Dispatcher
+    from service.settings import Settings
+
+app = typer.Typer(
+    help="Serve generators that decode by iterative unmasking.\n\n"
+    "Start with `maskserve serve`: it prints its address and a curl line that writes a picture. "
+    "Every option is also a variable: MASKSERVE_PORT=9000 is --port 9000.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ModelDirs = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--models",
+        help="A directory of checkpoints, or one checkpoint; repeatable. "
+        "Default: checkpoints/ here, else those of the installation.",
+    ),
+]
+
+
+@app.command()
+def serve(
+    models: ModelDirs = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; 0.0.0.0 opens it to the network.")] = None,
+    port: Annotated[int | None, typer.Option(help="0 takes a free one.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads of the engine.")] = None,
+    max_waiting: Annotated[int | None, typer.Option(help="Requests that may wait before others get 503.")] = None,
+    resample: Annotated[
+        bool | None,
+        typer.Option(help="Accept any size, for chat UIs that always ask for 1024x1024."),
+    ] = None,
+    preload: Annotated[bool | None, typer.Option(help="Load every model at start, not when first asked for.")] = None,
+    tag_files: Annotated[bool | None, typer.Option(help="Write into PNG files how they were made.")] = None,
+    log_format: Annotated[str | None, typer.Option(help="json or console.")] = None,
+) -> None:
+    """Run the HTTP server.
+
+    It speaks the OpenAI images API at http://HOST:PORT/v1. A checkpoint loads when it is first asked
+    for. Ctrl-C or SIGTERM lets running requests finish; a second one does not.
+    """
+    from service.http.server import CannotListen, bind
+    from service.http.server import serve as run
+
+    settings = _settings(locals())
+    try:
+        listener = bind(settings.host, settings.port)
+    except CannotListen as error:
+        _fail(f"{error}: try --port {settings.port + 1}")
+
+    from service.app import create_app
+    from service.http.server import url_of
+    from service.observe.logs import configure_process
+
+    catalogue = _catalogue(settings)
+    if not catalogue.entries:
+        _fail(f"no checkpoint to serve in {_joined(settings.models)}")
+    configure_process(settings.log_format, settings.log_level)
+    url = url_of(listener)
+    run(
+        create_app(settings, _dispatcher(settings, catalogue)),
+        settings,
+        listener,
+        on_start=lambda: typer.echo(_greeting(url, catalogue, bool(settings.api_keys))),
+    )
+
+
+@app.command("models")
+def list_models(models: ModelDirs = None) -> None:
+    """List the checkpoints that `serve` would offer."""
+    settings = _settings(locals())
+    catalogue = _catalogue(settings)
+    for spec in (entry.spec for entry in catalogue.entries.values()):
+        size = "{}x{}".format(*spec.size)
+        use = "non-commercial" if spec.noncommercial else "commercial use allowed"
+        typer.echo(
+            f"{spec.id}: {spec.family} {spec.modality} {size}, {len(spec.classes)} classes, "
+            f"{spec.min_steps}-{spec.max_steps} steps, {spec.licence} ({use})"
+        )
+    if not catalogue.entries:
+        _fail(f"no checkpoint in {_joined(settings.models)}")
+
+
+@app.command()
+def check(
+    directories: Annotated[list[Path], typer.Argument(help="Checkpoint directories.")],
+) -> None:
+    """Say what is wrong with a checkpoint directory; exit status 1 if anything is.
+
+    Looks at config.json, at every weight file and at the tokenizer.
+    """
+    from models.catalogue import Catalogue
+
+    sound = True
+    for directory in directories:
+        if not (directory / "config.json").is_file():
+            sound = False
+            typer.echo(f"{directory}: no config.json: not a checkpoint", err=True)
+            continue
+        catalogue = Catalogue.scan([directory])
+        for reason in catalogue.broken.values():
+            sound = False
+            typer.echo(reason, err=True)
+        for id in catalogue.entries:
+            typer.echo(f"{directory}: sound, served as {id}")
+    raise typer.Exit(0 if sound else 1)
+
+
+@app.command()
+def openapi() -> None:
+    """Print the OpenAPI document of the HTTP API."""
+    from service.app import create_openapi
+
+    typer.echo(json.dumps(create_openapi(), indent=2, sort_keys=True))
+
+
+def _settings(options: dict[str, Any]) -> "Settings":
+    """Options that were given win over variables, these over defaults."""
+    from pydantic import ValidationError
+
+    from service.settings import Settings
+
+    given = {name: value for name, value in options.items() if name in Settings.model_fields and value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        _fail(f"{where}: {first['msg']}" if where else first["msg"])
+
+
+def _catalogue(settings: "Settings") -> "Catalogue":
+    """What can be served; one line for each checkpoint that cannot."""
+    from models.catalogue import Catalogue
+
+    for directory in settings.models:
+        if not directory.is_dir():
+            _fail(f"no such directory: {directory}")
+    catalogue = Catalogue.scan(settings.models)
+    for reason in catalogue.broken.values():
+        typer.echo(f"not served: {reason}", err=True)
+    return catalogue
+
+
+def _dispatcher(settings: "Settings", catalogue: "Catalogue") -> "Dispatcher":
+    """An engine in this process. Imports torch."""
+    from dataclasses import replace
+
+    from service.dispatch.local import LocalDispatcher
+    from service.engine.engine import Engine
+    from service.engine.fingerprint import pick_device
+    from service.engine.policy import Policy
+
+    gpu = not pick_device(settings.device).startswith("cpu")
+    policy = Policy(tick_seconds=0.02 if gpu else 0.1, max_waiting=settings.max_waiting)
+    if settings.tick_budget_seconds is not None:
+        policy = replace(policy, tick_seconds=settings.tick_budget_seconds)
+    if settings.memory_budget_bytes is not None:
+        policy = replace(policy, memory_budget=settings.memory_budget_bytes)
+    engine = Engine(catalogue, policy, settings.device, settings.dtype, settings.threads).start()
+    if settings.preload:
+        for id in catalogue.entries:
+            engine.load(id)
+    return LocalDispatcher(engine)
+
+
+def _greeting(url: str, catalogue: "Catalogue", keys: bool) -> str:
+    """The address, and a curl line that writes a picture."""
+    spec = next(iter(catalogue.entries.values())).spec
+    body = json.dumps({"model": spec.id, "prompt": spec.classes[0] if spec.classes else "0"})
+    key = " -H 'authorization: Bearer YOUR_KEY'" if keys else ""
+    quoted = body.replace("'", "'\\''")
+    save = (
+        "import base64, json, sys; "
+        'open("out.png", "wb").write(base64.b64decode(json.load(sys.stdin)["data"][0]["b64_json"]))'
+    )
+    return (
+        f"maskserve listens on {url} and serves {', '.join(catalogue.entries)}\n"
+        f"try: curl -s {url}/v1/images/generations -H 'content-type: application/json'{key} "
+        f"-d '{quoted}' | python3 -c '{save}'"
+    )
+
+
+def _joined(paths: list[Path]) -> str:
+    return ", ".join(map(str, paths))
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(f"error: {message}", err=True)
+    sys.exit(1)
+
+
+def main() -> None:
+    app()
+
+
+if __name__ == "__main__":
+    main()
