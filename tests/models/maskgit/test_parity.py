@@ -110,9 +110,7 @@ def trace_recap(io: dict[str, Tensor], plan: Plan) -> Recorded:
     return recorded
 
 
-def decode(
-    plan: Plan, annealed: Annealed, noise: Recorded, labels: Tensor, sampling: Sampling
-) -> list[Tensor]:
+def decode(plan: Plan, annealed: Annealed, noise: Recorded, labels: Tensor, sampling: Sampling) -> list[Tensor]:
     """Run the decoder over the official labels, one sequence per label, all in shared steps; ids before each step."""
     decoder = MaskGITDecoder(spec(), network(), tokenizer(), noise=noise)
     seqs = []
