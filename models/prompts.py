@@ -9,8 +9,9 @@ from models.family import PromptError, Understood
 def understand_class(prompt: str, classes: Sequence[str]) -> Understood:
     """The class that `prompt` names. Raises PromptError, listing the classes, when it names none or several."""
     text = _words(prompt)
-    if text.isdigit() and int(text) < len(classes):
-        return Understood(int(text), classes[int(text)])
+    index = prompt.strip()
+    if index.isascii() and index.isdigit() and int(index) < len(classes):
+        return Understood(int(index), classes[int(index)])
     named = {at for at, name in enumerate(classes) if any(_inside(n, text) for n in _names(name))}
     named = {a for a in named if not any(a != b and _shadowed(classes[a], classes[b]) for b in named)}
     if len(named) == 1:
