@@ -116,8 +116,9 @@ class Engine:
             self._draining = True
 
     def idle(self) -> bool:
+        """Nothing runs or waits, or ever will again."""
         with self._lock:
-            return self.scheduler.sequences == 0 and self.scheduler.waiting == 0
+            return bool(self._dead) or (self.scheduler.sequences == 0 and self.scheduler.waiting == 0)
 
     def fail_rest(self) -> None:
         self._send(lambda now: self.scheduler.fail_all("draining", "the server is shutting down", now))
@@ -224,6 +225,7 @@ class Engine:
 
     def _loaded(self, model: str, result: IterativeDecoder | str) -> None:
         def add(now: float) -> None:
+            self._loader.settled(model)
             if isinstance(result, str):
                 log.error("a model could not be loaded", model=model, why=result)
                 self.scheduler.fail_model(model, "this model cannot be loaded", now)

@@ -133,14 +133,14 @@ Item = Entry | Partial
 
 
 def admitted(decoder: IterativeDecoder, ticket: Ticket) -> list[Sequence]:
-    """The ticket's samples, new or resumed; a ValueError leaves nothing behind."""
+    """The ticket's samples, new or resumed; a failure leaves nothing behind."""
     if not ticket.states:
         return decoder.admit(ticket.request)
     resumed: list[Sequence] = []
     try:
         for sample, state in enumerate(ticket.states):
             resumed.append(decoder.restore(ticket.request, sample, state))
-    except ValueError:
+    except Exception:
         for seq in resumed:
             decoder.release(seq)
         raise

@@ -51,6 +51,16 @@ class Preview(Event):
 
 
 @dataclass(frozen=True)
+class Saved(Event):
+    """A sample's state at a group boundary, for tickets that ask for it. The newest one per sample is enough to go on
+    elsewhere (`Ticket.states`), so it coalesces like Progress; it stays valid when the sample is done."""
+
+    sample: int
+    step: int
+    state: bytes
+
+
+@dataclass(frozen=True)
 class SampleDone(Event):
     artifact: Artifact
     report: Report

@@ -11,7 +11,7 @@ Loaded = Callable[[str, IterativeDecoder | str], None]  # model id, decoder or w
 
 
 class Loader:
-    """`want` starts a model's load unless it is under way."""
+    """`want` starts a model's load unless it is under way, that is until `settled`. One thread at a time calls these."""
 
     def __init__(self, device: str, dtype: str, loaded: Loaded) -> None:
         self._device, self._dtype, self._loaded = device, dtype, loaded
@@ -23,6 +23,10 @@ class Loader:
         self._under_way.add(entry.spec.id)
         threading.Thread(target=self._load, args=(entry,), name=f"load {entry.spec.id}", daemon=True).start()
 
+    def settled(self, model: str) -> None:
+        """The result has arrived where it is used."""
+        self._under_way.discard(model)
+
     def _load(self, entry: Entry) -> None:
         result: IterativeDecoder | str
         try:
@@ -31,5 +35,4 @@ class Loader:
             result = str(error)
         except Exception as error:  # a family's own code: its failure must not end the waiters silently
             result = f"{entry.path}: {type(error).__name__}: {error}"
-        self._under_way.discard(entry.spec.id)
         self._loaded(entry.spec.id, result)

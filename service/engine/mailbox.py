@@ -3,11 +3,11 @@
 import threading
 from collections.abc import Callable, Hashable
 
-from service.engine.events import Event, Preview, Progress
+from service.engine.events import Event, Preview, Progress, Saved
 
 
 class Mailbox:
-    """`put` never waits. At most one Progress and one Preview per sample lie in it, beside the results."""
+    """`put` never waits. At most one Progress, Preview and Saved per sample lie in it, beside the results."""
 
     def __init__(self, notify: Callable[[], None]) -> None:
         self._notify = notify
@@ -16,7 +16,7 @@ class Mailbox:
 
     def put(self, event: Event) -> None:
         key: Hashable
-        if isinstance(event, Progress | Preview):
+        if isinstance(event, Progress | Preview | Saved):
             key = (type(event), event.request, event.sample)
         else:
             key = id(event)

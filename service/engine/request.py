@@ -17,7 +17,8 @@ class Priority(IntEnum):
 @dataclass(frozen=True)
 class Ticket:
     """`deadline` is on the engine's clock (`Engine.now`, seconds); `allow_fewer_steps` lets overload or a deadline
-    shorten the plan; `owner` is the API key's id, for fair shares; `states` resume samples saved elsewhere."""
+    shorten the plan; `owner` is the API key's id, for fair shares; `states` (one per sample) resume what was saved elsewhere;
+    `save` asks for a Saved event at every group boundary."""
 
     id: str
     model: str
@@ -27,6 +28,7 @@ class Ticket:
     allow_fewer_steps: bool = False
     owner: str = ""
     states: tuple[bytes, ...] = ()
+    save: bool = False
 
 
 class Refused(Exception):

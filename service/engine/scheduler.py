@@ -21,7 +21,7 @@ from models.decoder import Artifact, IterativeDecoder, Kind
 from service.engine.batch import Batch, StepRecord
 from service.engine.cost import CostModel
 from service.engine.entry import Entry, Item, Job, Partial, admitted
-from service.engine.events import Done, Event, Failed, Progress, SampleDone, Terminal
+from service.engine.events import Done, Event, Failed, Progress, SampleDone, Saved, Terminal
 from service.engine.lanes import Lanes
 from service.engine.pace import Pace
 from service.engine.policy import Policy
@@ -178,7 +178,8 @@ class StepScheduler:
         for item in entries:
             item.busy = False
         for job in {item.job: None for item in entries}:
-            self._doom(job, code, message, now)
+            if job.entries:  # else it ended with an earlier part of the batch
+                self._doom(job, code, message, now)
 
     def shrink(self, batch: Batch, now: float) -> None:
         """The batch ran out of memory: put it back, its lane runs half as many rows from now on."""
@@ -230,6 +231,7 @@ class StepScheduler:
             if shed:
                 low = decoder.spec.quality.get("low", decoder.spec.min_steps)
                 self._shorten(entry, low - seq.step)
+            self._save(entry)
             self._route(entry)
 
     # -- deadlines
@@ -286,7 +288,13 @@ class StepScheduler:
             self._outbox.append(Progress(entry.job.ticket.id, seq.sample, seq.step, seq.plan.steps, seq.revealed))
             if entry.due > entry.partials and seq.step < seq.plan.steps:
                 self._look(entry)
+            self._save(entry)
         self._route(entry)
+
+    def _save(self, entry: Entry) -> None:
+        ticket, seq = entry.job.ticket, entry.seq
+        if ticket.save and entry.decoder.at_boundary(seq):
+            self._outbox.append(Saved(ticket.id, seq.sample, seq.step, entry.decoder.save(seq)))
 
     def _look(self, entry: Entry) -> None:
         """A preview is due; an older one that has not run is dropped."""
