@@ -41,7 +41,19 @@ class Run:
         return sorted(made, key=lambda one: one.report.sample), self.ended
 
     async def stream(self, name: StreamName) -> AsyncGenerator[bytes, None]:
-        """Framed events; the first chunk tells that the job has begun or waits. Raises ApiError."""
+        """Framed events; the first chunk tells that the job has begun or waits. Raises ApiError, nothing else."""
+        try:
+            async with aclosing(self._stream(name)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        except ApiError:
+            raise
+        except Exception:
+            self.context.log["code"] = "internal_error"
+            self.services.log.exception("unhandled", request_id=self.context.id)
+            raise internal() from None
+
+    async def _stream(self, name: StreamName) -> AsyncGenerator[bytes, None]:
         begun: float | None = time.perf_counter()
         started = False
         with self._subscription() as subscription:
