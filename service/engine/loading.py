@@ -11,7 +11,7 @@ Loaded = Callable[[str, IterativeDecoder | str], None]  # model id, decoder or w
 
 
 class Loader:
-    """`want` starts a model's load unless it is under way, that is until `settled`. One thread at a time calls these."""
+    """`want` starts a model's load unless it is under way, until `settled`. One thread at a time calls these."""
 
     def __init__(self, device: str, dtype: str, loaded: Loaded) -> None:
         self._device, self._dtype, self._loaded = device, dtype, loaded

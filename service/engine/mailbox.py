@@ -15,11 +15,9 @@ class Mailbox:
         self._events: dict[Hashable, Event] = {}
 
     def put(self, event: Event) -> None:
-        key: Hashable
+        key: Hashable = id(event)
         if isinstance(event, Progress | Preview | Saved):
             key = (type(event), event.request, event.sample)
-        else:
-            key = id(event)
         with self._lock:
             self._events.pop(key, None)
             self._events[key] = event

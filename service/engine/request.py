@@ -17,8 +17,8 @@ class Priority(IntEnum):
 @dataclass(frozen=True)
 class Ticket:
     """`deadline` is on the engine's clock (`Engine.now`, seconds); `allow_fewer_steps` lets overload or a deadline
-    shorten the plan; `owner` is the API key's id, for fair shares; `states` (one per sample) resume what was saved elsewhere;
-    `save` asks for a Saved event at every group boundary."""
+    shorten the plan; `owner` is the API key's id, for fair shares; `states` (one per sample) resume what was
+    saved elsewhere; `save` asks for a Saved event at every group boundary."""
 
     id: str
     model: str
