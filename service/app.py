@@ -16,6 +16,7 @@ from service.http import health, images, models
 from service.http.auth import Keys
 from service.http.context import ContextMiddleware
 from service.http.errors import on_http_exception, on_validation_error
+from service.http.failures import FailureMiddleware
 from service.http.gate import Gate
 from service.http.guard import GuardMiddleware
 from service.http.openapi import describe
@@ -42,19 +43,19 @@ def create_app(settings: Settings, dispatcher: Dispatcher) -> FastAPI:
         await services.gate.drain(dispatcher, settings.drain_seconds)
         services.pool.close()
 
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=settings.cors_origins,
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=EXPOSED,
+    )
     middleware = [
         Middleware(ContextMiddleware, services=services),
+        *([cors] if settings.cors_origins else []),
+        Middleware(FailureMiddleware, services=services),
         Middleware(GuardMiddleware, services=services),
     ]
-    if settings.cors_origins:
-        cors = Middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_origins,
-            allow_methods=["*"],
-            allow_headers=["*"],
-            expose_headers=EXPOSED,
-        )
-        middleware.insert(0, cors)
     app = _routed(lifespan=lifespan, middleware=middleware)
     app.state.services = services
     return app

@@ -47,7 +47,7 @@ def serve(
     ] = None,
     preload: Annotated[bool | None, typer.Option(help="Load every model at start, not when first asked for.")] = None,
     tag_files: Annotated[bool | None, typer.Option(help="Write into PNG files how they were made.")] = None,
-    log_format: Annotated[str | None, typer.Option(help="json or console.")] = None,
+    log_format: Annotated[str | None, typer.Option(help="json, console or auto.")] = None,
 ) -> None:
     """Run the HTTP server.
 
@@ -55,7 +55,6 @@ def serve(
     for. Ctrl-C or SIGTERM lets running requests finish; a second one does not.
     """
     from service.http.server import CannotListen, bind
-    from service.http.server import serve as run
 
     settings = _settings(locals())
     try:
@@ -64,7 +63,7 @@ def serve(
         _fail(f"{error}: try --port {settings.port + 1}")
 
     from service.app import create_app
-    from service.http.server import url_of
+    from service.http.server import make_server, url_of
     from service.observe.logs import configure_process
 
     catalogue = _catalogue(settings)
@@ -72,12 +71,11 @@ def serve(
         _fail(f"no checkpoint to serve in {_joined(settings.models)}")
     configure_process(settings.log_format, settings.log_level)
     url = url_of(listener)
-    run(
+    server = make_server(
         create_app(settings, _dispatcher(settings, catalogue)),
-        settings,
-        listener,
         on_start=lambda: typer.echo(_greeting(url, catalogue, bool(settings.api_keys))),
     )
+    server.run(sockets=[listener])
 
 
 @app.command("models")

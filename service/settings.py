@@ -55,7 +55,7 @@ class Settings(BaseSettings):
     results_bytes: int = Field(256 << 20, ge=0)
     keepalive_seconds: float = Field(10.0, gt=0, le=15)
 
-    log_format: Literal["json", "console"] = "json"
+    log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_prompts: bool = False
 

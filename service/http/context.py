@@ -1,4 +1,4 @@
-"""Around every request: its id, its timing, its log line, its metrics, and the last word on failures."""
+"""Around every request: its id, its timing, its log line and its metrics."""
 
 import re
 import secrets
@@ -9,7 +9,6 @@ from fastapi import Request
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.http.errors import ApiError, ClientGone, internal
 from service.http.services import Services
 
 CLIENT_ID = re.compile(r"[ -~]{1,512}")
@@ -47,7 +46,8 @@ class ContextMiddleware:
             return await self.app(scope, receive, send)
         context = Context(f"req_{secrets.token_hex(12)}", perf_counter())
         scope.setdefault("state", {})["context"] = context
-        bodyless = scope["method"] == "HEAD"
+        method = scope["method"]
+        bodyless = method == "HEAD"
         if bodyless:
             scope["method"] = "GET"
 
@@ -63,22 +63,10 @@ class ContextMiddleware:
 
         try:
             await self.app(scope, receive, tagged)
-        except ClientGone:
-            context.status = CLOSED
-            context.log["code"] = "client_closed_request"
-        except ApiError as error:
-            context.log["code"] = error.error.code
-            await error.response()(scope, receive, tagged)
-        except Exception:
-            self.services.log.exception("unhandled", request_id=context.id)
-            context.log["code"] = "internal_error"
-            if context.status:
-                raise
-            await internal().response()(scope, receive, tagged)
         finally:
-            self._account(context, scope)
+            self._account(context, scope, method)
 
-    def _account(self, context: Context, scope: Scope) -> None:
+    def _account(self, context: Context, scope: Scope, method: str) -> None:
         route = scope.get("route")
         endpoint: str = route.path if route is not None else "unmatched"
         seconds = context.seconds
@@ -91,7 +79,7 @@ class ContextMiddleware:
             request_id=context.id,
             client_request_id=client if CLIENT_ID.fullmatch(client) else None,
             key_id=context.owner or None,
-            method=scope["method"],
+            method=method,
             path=scope["path"],
             status=context.status,
             ms=round(seconds * 1000, 1),

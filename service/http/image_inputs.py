@@ -75,13 +75,12 @@ async def source_for(services: Services, spec: DecoderSpec, files: Files, result
         upload = await _read_image(services, spec, files.images)
     mask = await _mask(services, upload, files.mask)
     tokens = result.tokens if result is not None and result.model == spec.id else None
-    return Source(
-        upload.pixels,
-        mask,
-        resize(upload.pixels, spec.size),
-        mask if upload.size == spec.size else resize_mask(mask, spec.size),
-        tokens,
-    )
+    return await services.pool.run(_fitted, upload.pixels, mask, spec.size, tokens)
+
+
+def _fitted(pixels: np.ndarray, mask: np.ndarray, size: tuple[int, int], tokens: np.ndarray | None) -> Source:
+    fits = mask.shape == (size[1], size[0])
+    return Source(pixels, mask, resize(pixels, size), mask if fits else resize_mask(mask, size), tokens)
 
 
 def channels_of(spec: DecoderSpec) -> int:

@@ -14,7 +14,7 @@ from service.media.composite import composite
 from service.media.encode import Format, encode
 from service.media.resize import resize
 
-LARGEST_SIDE = 4096
+LARGEST_SIDE = 2048
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.http.services import Services
-from service.settings import Settings
 
 FLUSH_SECONDS = 5
 
@@ -41,6 +40,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self.services = services
         self.on_start = on_start
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._draining: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -49,15 +49,15 @@ class Server(uvicorn.Server):
         self.on_start()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self.services.gate.draining:
+        if self.services.gate.draining or self._loop is None:
             self.should_exit = self.force_exit = True
-        self.services.gate.close()
-        self._loop.call_soon_threadsafe(self._start_draining)
+        else:
+            self.services.gate.close()
+            self._loop.call_soon_threadsafe(self._start_draining)
 
     def _start_draining(self) -> None:
-        if self._draining is None:
-            self.services.log.info("draining", seconds=self.services.settings.drain_seconds)
-            self._draining = self._loop.create_task(self._drain())
+        self.services.log.info("draining", seconds=self.services.settings.drain_seconds)
+        self._draining = asyncio.create_task(self._drain())
 
     async def _drain(self) -> None:
         try:
@@ -67,13 +67,8 @@ class Server(uvicorn.Server):
             self.should_exit = True
 
 
-def serve(
-    app: FastAPI,
-    settings: Settings,
-    listener: socket.socket,
-    on_start: Callable[[], None] = lambda: None,
-) -> None:
-    """Run until a signal. `on_start` is called when requests are accepted."""
+def make_server(app: FastAPI, on_start: Callable[[], None] = lambda: None) -> Server:
+    """`on_start` is called when requests are accepted."""
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -82,4 +77,4 @@ def serve(
         lifespan="on",
         timeout_graceful_shutdown=FLUSH_SECONDS,
     )
-    Server(config, app.state.services, on_start).run(sockets=[listener])
+    return Server(config, app.state.services, on_start)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-import uvicorn
 from openai import OpenAI
 
 from models.catalogue import Catalogue, Entry
@@ -19,7 +18,7 @@ from service.app import create_app
 from service.dispatch.local import LocalDispatcher
 from service.engine.engine import Engine
 from service.engine.policy import Policy
-from service.http.server import Server, bind, url_of
+from service.http.server import Server, bind, make_server, url_of
 from service.settings import Settings
 from tests.tiny import tiny_checkpoint
 
@@ -79,8 +78,7 @@ def running(catalogue: Catalogue, policy: Policy | None = None, **settings: obje
     app = create_app(options, LocalDispatcher(engine))
     listener = bind("127.0.0.1", 0)
     ready = threading.Event()
-    config = uvicorn.Config(app, log_level="error", lifespan="on", access_log=False, timeout_graceful_shutdown=5)
-    server = Server(config, app.state.services, ready.set)
+    server = make_server(app, ready.set)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     assert ready.wait(20)

@@ -142,6 +142,7 @@ async def test_cors(http: httpx2.AsyncClient, settings: Settings) -> None:
     preflight = await http.options(URL, headers=asks)
     assert preflight.status_code == 200
     assert preflight.headers["access-control-allow-origin"] == "http://chat.example"
+    assert preflight.headers["x-request-id"]
     error = await http.post(URL, json={}, headers={"origin": "http://chat.example"})
     assert error.headers["access-control-allow-origin"] == "http://chat.example"
     assert "x-request-id" in error.headers["access-control-expose-headers"]
