@@ -345,10 +345,10 @@ def simulate(
         if batch is not None:
             outcome.batches.append((now, batch))
             watch(scheduler, batch, now)
-            for item in batch.entries:
-                share = seconds(batch) * item.work.rows / batch.rows
-                outcome.spent[item.job.ticket.owner] += share  # type: ignore[assignment]
-            now = run_batch(scheduler, batch, now, seconds)
+            shares = [(item.job.ticket.owner, item.work.rows / batch.rows) for item in batch.entries]
+            began, now = now, run_batch(scheduler, batch, now, seconds)
+            for owner, share in shares:
+                outcome.spent[owner] += (now - began) * share  # type: ignore[assignment]
             outcome.events += [(now, event) for event in scheduler.take_events()]
             continue
         deadline = scheduler.next_deadline()

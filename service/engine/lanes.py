@@ -71,20 +71,21 @@ class Lanes:
 
         `alone`: a single request runs, so its previews delay nobody else and go first.
         """
-        aging = self._policy.aging
-        levels = {
-            lane: min(item.job.level(now, aging) for item in queue.items)
-            for lane, queue in self._queues.items()
-            if queue.items
-        }
-        if not levels:
+        lanes = [lane for lane, queue in self._queues.items() if queue.items]
+        if not lanes:
             return None
-        best = min(levels.values())
-        lanes = [lane for lane, level in levels.items() if level == best]
+        if len(lanes) > 1:
+            levels = {lane: self._level(lane, now) for lane in lanes}
+            best = min(levels.values())
+            lanes = [lane for lane in lanes if levels[lane] == best]
         if alone:
             lanes = [lane for lane in lanes if lane.kind is Kind.PREVIEW] or lanes
         model = self._models.least(dict.fromkeys(lane.model for lane in lanes))
         return self._turns[model].least([lane for lane in lanes if lane.model == model])
+
+    def _level(self, lane: Lane, now: float) -> int:
+        aging = self._policy.aging
+        return min(item.job.level(now, aging) for item in self._queues[lane].items)
 
     def take(self, lane: Lane, now: float) -> tuple[Item, ...]:
         """What the tick's time and memory allow: by level, owner, urgency and age."""

@@ -7,7 +7,8 @@ from models.decoder import Kind
 from service.engine.cost import CostModel
 from service.engine.entry import Entry, Item, Lane
 
-NEWEST = 0.3  # weight of the newest measurement
+NEWEST = 0.5  # weight of the newest measurement
+MARGIN = 0.9  # share of the remaining time that is planned with
 
 
 def blend(old: float, new: float) -> float:
@@ -51,7 +52,7 @@ class Pace:
         finish = self._finish.get(entry.lane.model)
         if finish is None:
             finish = self._costs.predict(self._finish_lane(entry), entry.work.rows)
-        return floor((seconds - finish * len(entry.job.entries)) / step)
+        return floor((MARGIN * seconds - finish * len(entry.job.entries)) / step)
 
     @staticmethod
     def _finish_lane(entry: Entry) -> Lane:
