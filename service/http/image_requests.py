@@ -33,16 +33,16 @@ class ImageOptions(BaseModel):
     partial_images: int | None = Field(None, ge=0, le=3, description="Partial pictures per sample, with `stream`.")
 
     seed: int | None = Field(None, ge=0, lt=SEEDS, description="Drawn by the server when absent.")
-    num_inference_steps: int | None = Field(None, ge=1, description="Full and reuse steps together.")
+    num_inference_steps: int | None = Field(None, ge=1, le=10_000, description="Full and reuse steps together.")
     guidance_scale: float | None = Field(None, ge=0, le=20, description="uncond + g * (cond - uncond); 1 is off.")
     guidance_schedule: Literal["constant", "linear"] | None = None
     temperature: float | None = Field(None, ge=0, le=10, description="Of the token draw.")
     choice_temperature: float | None = Field(None, ge=0, le=1000, description="Noise on the confidence.")
-    top_k: int | None = Field(None, ge=0, description="0 is off.")
+    top_k: int | None = Field(None, ge=0, le=1_000_000, description="0 is off.")
     top_p: Share | None = Field(None, description="1 is off.")
     schedule: str | None = Field(None, max_length=32, description="cosine, linear, arccos or power:P.")
-    reuse: int | None = Field(None, ge=0, description="Cheap steps after each full one; 0 is off.")
-    full_first: int | None = Field(None, ge=0, description="Steps before the first cheap one.")
+    reuse: int | None = Field(None, ge=0, le=10_000, description="Cheap steps after each full one; 0 is off.")
+    full_first: int | None = Field(None, ge=0, le=10_000, description="Steps before the first cheap one.")
     plan: str | None = Field(
         None,
         max_length=20_000,
