@@ -1,0 +1,1 @@
+"""Training and evaluation of the generators in `models`. Never imported by the service."""

@@ -1,0 +1,116 @@
+"""`maskserve-train`: train the shipped recipes or your own, and measure checkpoints."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from models.checkpoint import CheckpointError
+from training.data import MissingDataError
+from training.recipe import read_recipe, recipe_names
+from training.runs import Where, run_recipe
+
+app = typer.Typer(
+    help="Train generators that maskserve serves.\n\n"
+    "A first run, seconds long:  maskserve-train run tiny-maskgit --out runs/tiny\n\n"
+    "Then serve it:              maskserve serve runs/tiny/checkpoint\n\n"
+    "Kill a run whenever you like: the same command continues where it stopped.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+DataDir = Annotated[
+    Path | None, typer.Option(help="Folder of the data set, if not where its package puts it.")
+]
+
+
+@app.command()
+def recipes() -> None:
+    """List the recipes."""
+    table = Table("recipe", "what it trains", box=None)
+    for name in recipe_names():
+        table.add_row(name, read_recipe(name).description)
+    Console().print(table)
+
+
+@app.command()
+def run(
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe, or a TOML file of your own.")],
+    out: Annotated[Path, typer.Option(help="Run directory: state, curves, samples, checkpoint.")],
+    data_dir: DataDir = None,
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option(help="Tokenizer checkpoint for a generator; without it, one is trained."),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Train for this many steps instead.")] = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Override a recipe value: --set generator.train.lr=5e-4"),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume/--fresh", help="Continue a run that is there, or delete it.")
+    ] = True,
+    device: Annotated[str, typer.Option(help="cpu, or auto for what accelerate finds.")] = "cpu",
+    threads: Annotated[int, typer.Option(help="CPU threads; 0 leaves torch's choice.")] = 0,
+) -> None:
+    """Train a recipe and write OUT/checkpoint.
+
+    Watch OUT/samples and `tensorboard --logdir OUT`. Several processes share each batch when started by torchrun:
+
+        torchrun --nproc-per-node 2 -m training.cli run fashion-vqgan --out runs/vqgan --threads 1
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    changes = dict(_pair(text) for text in change or [])
+    stage = "tokenizer" if read_recipe(recipe).tokenizer is not None else "generator"
+    if steps is not None:
+        changes[f"{stage}.train.steps"] = str(steps)
+    where = Where(out, data_dir, tokenizer, resume, device)
+    place = run_recipe(read_recipe(recipe, changes), where)
+    Console().print(f"checkpoint: {place}")
+
+
+@app.command()
+def evaluate(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint directory made from Fashion-MNIST.")],
+    data_dir: DataDir = None,
+    count: Annotated[int, typer.Option(help="Samples; distances of fewer are larger.")] = 10_000,
+    seed: Annotated[int, typer.Option(help="First seed; sample i has seed + i.")] = 0,
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Override a sampling value: --set num_inference_steps=8"),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the numbers here as JSON.")] = None,
+) -> None:
+    """Measure a checkpoint: tokenizer, samples, and real images by the same yardstick."""
+    from training.evaluate.report import evaluate_checkpoint
+
+    scores = evaluate_checkpoint(checkpoint, data_dir, count, seed, dict(map(_pair, change or [])))
+    text = json.dumps(scores, indent=2)
+    if out is not None:
+        out.write_text(text + "\n", encoding="utf-8")
+    Console().print_json(text)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"--set takes key=value, not {text!r}")
+    return key, value
+
+
+def main() -> None:
+    """Entry point: errors that the user can mend are one line."""
+    try:
+        app()
+    except (ValueError, MissingDataError, CheckpointError) as error:
+        Console(stderr=True).print(f"maskserve-train: {error}", style="red", highlight=False)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

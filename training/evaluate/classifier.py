@@ -1,0 +1,101 @@
+"""The classifier behind `FID-cls`: a five-layer CNN whose 128-d penultimate features and labels judge images."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from training.data.images import ImageSet, to_unit
+
+WEIGHTS = Path(__file__).parent / "weights" / "fashion-classifier.safetensors"
+
+
+class Classifier(nn.Module):
+    """Three convolutions, two dense layers. Input [B, 1, 32, 32] in [0, 1]."""
+
+    def __init__(self, classes: int = 10, widths: tuple[int, int, int] = (32, 64, 128)) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        inputs = 1
+        for width in widths:
+            layers += [
+                nn.Conv2d(inputs, width, 3, padding=1, bias=False),
+                nn.BatchNorm2d(width),
+                nn.ReLU(),
+                nn.MaxPool2d(2),
+            ]
+            inputs = width
+        self.trunk = nn.Sequential(*layers)
+        self.dense = nn.Linear(inputs * 16, 128)
+        self.out = nn.Linear(128, classes)
+
+    def features(self, images: Tensor) -> Tensor:
+        """[B, 1, 32, 32] -> the penultimate activations [B, 128]."""
+        x = F.dropout(self.trunk(images).flatten(1), 0.3, self.training)
+        return F.relu(self.dense(x))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[B, 1, 32, 32] -> logits [B, classes]."""
+        return self.out(F.dropout(self.features(images), 0.3, self.training))
+
+
+def fit(network: nn.Module, data: ImageSet, *, epochs: int, seed: int, lr: float = 3e-3) -> None:
+    """Train a classifier in place: AdamW, one-cycle rate, mirrored and shifted copies, label smoothing 0.05."""
+    generator = torch.Generator().manual_seed(seed)
+    batch = 250
+    steps = epochs * (len(data) // batch)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=lr, weight_decay=0.02)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=steps)
+    network.train().to(memory_format=torch.channels_last)
+    for _ in range(epochs):
+        order = torch.randperm(len(data), generator=generator)
+        for rows in order.split(batch)[: len(data) // batch]:
+            images = augment(to_unit(data.images[rows]), generator)
+            with torch.autocast("cpu", torch.bfloat16):
+                logits = network(images.to(memory_format=torch.channels_last))
+            loss = F.cross_entropy(logits.float(), data.labels[rows], label_smoothing=0.05)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+    network.eval()
+
+
+def augment(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Mirror half of the batch, then shift all of it by one common offset of at most two pixels."""
+    flip = torch.rand(len(images), 1, 1, 1, generator=generator) < 0.5
+    images = torch.where(flip, images.flip(-1), images)
+    dy, dx = torch.randint(-2, 3, (2,), generator=generator).tolist()
+    return images.roll((dy, dx), (2, 3))
+
+
+def save(network: Classifier, path: Path = WEIGHTS) -> None:
+    """Store the weights in half precision."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = {k: v.half() if v.is_floating_point() else v for k, v in network.state_dict().items()}
+    save_file({k: v.contiguous() for k, v in half.items()}, path)
+
+
+def load_classifier(path: Path = WEIGHTS) -> Classifier:
+    """The stored classifier in float32, in evaluation mode."""
+    network = Classifier()
+    network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()})
+    return network.eval()
+
+
+@torch.no_grad()
+def judge(network: Classifier, images: Tensor) -> tuple[Tensor, Tensor]:
+    """uint8 images [N, 1, 32, 32] -> (features float64 [N, 128], predicted labels [N]); fp32 arithmetic."""
+    features, labels = [], []
+    for part in _parts(images):
+        feats = network.features(to_unit(part))
+        features.append(feats.double())
+        labels.append(network.out(feats).argmax(-1))
+    return torch.cat(features), torch.cat(labels)
+
+
+def _parts(images: Tensor) -> Iterator[Tensor]:
+    yield from images.split(500)

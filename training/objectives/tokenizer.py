@@ -1,0 +1,130 @@
+"""The VQGAN objective: reconstruction, perceptual, codebook, commitment and a late adversarial term."""
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from accelerate.utils import broadcast
+from torch import Tensor, nn
+
+from models.tokenizers.vqgan import VQGAN
+from training.data.images import ImageSet, to_bytes, to_unit
+from training.objectives.discriminator import PatchDiscriminator, hinge_generator, hinge_real_fake
+from training.objectives.perceptual import PerceptualNet, perceptual_distance
+from training.objectives.task import Loss, StepContext
+from training.pictures import grid
+from training.settings import TokenizerSettings
+
+
+class CodeUsage(nn.Module):
+    """How often each code was chosen of late: shares, averaged over about a hundred steps."""
+
+    shares: Tensor
+
+    def __init__(self, codes: int) -> None:
+        super().__init__()
+        self.register_buffer("shares", torch.full((codes,), 1.0 / codes))
+
+    def update(self, ids: Tensor) -> None:
+        counts = torch.bincount(ids.flatten(), minlength=len(self.shares)).float()
+        self.shares.lerp_(counts / counts.sum(), 0.02)
+
+    def dead(self, below: float) -> Tensor:
+        """Codes used less than `below` times as often as an even use would."""
+        return self.shares * len(self.shares) < below
+
+    def perplexity(self) -> float:
+        return float(torch.special.entr(self.shares / self.shares.sum()).sum().exp())
+
+
+class TokenizerTask:
+    """Trains a VQGAN on images. `perceptual` is frozen; None leaves that term out."""
+
+    parts = ("tokenizer", "discriminator")
+
+    def __init__(
+        self,
+        tokenizer: VQGAN,
+        data: ImageSet,
+        settings: TokenizerSettings,
+        perceptual: PerceptualNet | None,
+    ) -> None:
+        self.data, self.settings, self.perceptual = data, settings, perceptual
+        channels = tokenizer.config.in_channels
+        self.modules = nn.ModuleDict(
+            {
+                "tokenizer": tokenizer,
+                "discriminator": PatchDiscriminator(channels),
+                "usage": CodeUsage(tokenizer.config.codebook_size),
+            }
+        )
+        self.tokenizer = tokenizer
+        self.discriminator: nn.Module = self.modules["discriminator"]
+        self.usage: CodeUsage = self.modules["usage"]  # type: ignore[assignment]
+        self.features = torch.empty(0)  # the last step's encoder rows, for restarts
+
+    @property
+    def count(self) -> int:
+        return len(self.data)
+
+    def losses(self, context: StepContext) -> Iterator[Loss]:
+        """The tokenizer's loss, then - once the adversarial term is on - the discriminator's."""
+        s, tokenizer = self.settings, self.tokenizer
+        real = to_unit(self.data.images[context.rows])
+        features = tokenizer.encode_features(real).float()
+        if context.step == 0:
+            self._seed_codes(features, context.generator)
+        ids, chosen = tokenizer.quantize_features(features)
+        rows = tokenizer.embed(ids, (features.shape[2], features.shape[3]))
+        fake = tokenizer.decode_features(chosen).float()
+        terms = {
+            "l1": s.l1 * F.l1_loss(fake, real),
+            "l2": s.l2 * F.mse_loss(fake, real),
+            "codebook": s.codebook * F.mse_loss(rows, features.detach()),
+            "commitment": s.commitment * F.mse_loss(features, rows.detach()),
+        }
+        if self.perceptual is not None:
+            terms["perceptual"] = s.perceptual * perceptual_distance(self.perceptual, fake, real)
+        adversarial = s.adversarial > 0 and context.step >= s.adversarial_from * context.steps
+        if adversarial:
+            terms["adversarial"] = s.adversarial * hinge_generator(self.discriminator(fake))
+        self.usage.update(ids)
+        self.features = features.detach()
+        yield Loss("tokenizer", torch.stack(list(terms.values())).sum(), terms)
+        if adversarial:
+            judged = self.discriminator(real), self.discriminator(fake.detach())
+            loss = hinge_real_fake(*judged)
+            yield Loss("discriminator", loss, {"discriminator": loss})
+
+    def after_step(self, context: StepContext) -> dict[str, float]:
+        """Move dead codes onto encoder outputs of this batch, so that the codebook stays in use."""
+        s, step = self.settings, context.step + 1
+        if step % s.restart_every == 0:
+            dead = self.usage.dead(s.restart_below)
+            if step <= s.restart_until * context.steps:
+                self._move_codes(dead, self.features, context.generator)
+                self.usage.shares[dead] = 1.0 / len(dead)
+            return {"dead_codes": float(dead.sum()), "perplexity": self.usage.perplexity()}
+        return {}
+
+    def _seed_codes(self, features: Tensor, generator: torch.Generator) -> None:
+        """Start the codebook from encoder outputs of the first batch."""
+        every = torch.ones(self.tokenizer.config.codebook_size, dtype=torch.bool)
+        self._move_codes(every, features.detach(), generator)
+
+    def _move_codes(self, which: Tensor, features: Tensor, generator: torch.Generator) -> None:
+        rows = features.permute(0, 2, 3, 1).flatten(0, 2)  # [B*h*w, z]
+        weight = self.tokenizer.quantize.embedding.weight
+        picks = torch.randint(len(rows), (len(weight),), generator=generator)
+        jitter = 0.01 * rows.std() * torch.randn(weight.shape, generator=generator)
+        moved = torch.where(which[:, None], rows[picks] + jitter, weight.data)
+        weight.data.copy_(broadcast(moved))
+
+    @torch.no_grad()
+    def picture(self, network: nn.Module) -> Tensor:
+        """Pairs of rows: originals above their reconstructions."""
+        assert isinstance(network, VQGAN)
+        real = to_unit(self.data.images[:32])
+        fake = network.decode(network.encode(real))
+        lines = [part for pair in zip(real.split(16), fake.split(16), strict=True) for part in pair]
+        return grid(to_bytes(torch.cat(lines)), 16)

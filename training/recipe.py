@@ -1,0 +1,131 @@
+"""Recipes: TOML files that say what to train on which data, stage by stage."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from models.architecture import parse_architecture
+from models.maskgit.config import UViTConfig
+from models.tokenizers.vqgan_config import VQGANConfig
+from training.settings import (
+    MaskedTokenSettings,
+    PerceptualSettings,
+    TokenizerSettings,
+    TrainSettings,
+)
+
+FOLDER = Path(__file__).parent / "recipes"
+
+
+@dataclass(frozen=True)
+class TokenizerStage:
+    """Trains a VQGAN. `perceptual` None leaves that term, and its classifier, out."""
+
+    network: VQGANConfig
+    train: TrainSettings
+    objective: TokenizerSettings = field(default_factory=TokenizerSettings)
+    perceptual: PerceptualSettings | None = None
+
+
+@dataclass(frozen=True)
+class GeneratorStage:
+    """Trains a U-ViT on the tokens of a tokenizer; `decoding` becomes the checkpoint's sampling defaults."""
+
+    network: UViTConfig
+    train: TrainSettings
+    objective: MaskedTokenSettings = field(default_factory=MaskedTokenSettings)
+    decoding: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """`tokenizer_recipe` is run first when a generator recipe is started without a tokenizer."""
+
+    name: str
+    description: str
+    data: str
+    tokenizer: TokenizerStage | None
+    generator: GeneratorStage | None
+    tokenizer_recipe: str | None
+
+
+def recipe_names() -> list[str]:
+    """The recipes that come with the package."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def read_recipe(name: str, changes: Mapping[str, str] | None = None) -> Recipe:
+    """A recipe by its name or by the path of a TOML file.
+
+    `changes` overrides values by dotted key: `{"generator.train.steps": "100"}`; values are read as TOML, or as plain
+    words. Raises ValueError, in one line, for an unknown recipe, key or value.
+    """
+    path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
+    if not path.is_file():
+        raise ValueError(f"no recipe {name!r}: there are {', '.join(recipe_names())}")
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path}: {error}") from None
+    for key, text in (changes or {}).items():
+        _override(values, key, text)
+    unknown = values.keys() - {"description", "data", "tokenizer", "generator", "tokenizer_recipe"}
+    if unknown:
+        raise ValueError(f"{path.name}: unknown key {', '.join(sorted(unknown))}")
+    return Recipe(
+        name=path.stem,
+        description=values["description"],
+        data=values["data"],
+        tokenizer=_tokenizer(values["tokenizer"]) if "tokenizer" in values else None,
+        generator=_generator(values["generator"]) if "generator" in values else None,
+        tokenizer_recipe=values.get("tokenizer_recipe"),
+    )
+
+
+def _override(values: dict[str, Any], key: str, text: str) -> None:
+    *path, last = key.split(".")
+    for part in path:
+        if not isinstance(values, dict) or part not in values:
+            raise ValueError(f"--set {key}: the recipe has no {part!r} there")
+        values = values[part]
+    try:
+        values[last] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        values[last] = text
+
+
+def _tokenizer(values: Mapping[str, Any]) -> TokenizerStage:
+    root = "tokenizer"
+    _only(values, root, ("network", "train", "objective", "perceptual"))
+    perceptual = values.get("perceptual")
+    return TokenizerStage(
+        network=parse_architecture(VQGANConfig, values["network"], f"{root}.network"),
+        train=parse_architecture(TrainSettings, values["train"], f"{root}.train"),
+        objective=parse_architecture(
+            TokenizerSettings, values.get("objective", {}), f"{root}.objective"
+        ),
+        perceptual=parse_architecture(PerceptualSettings, perceptual, f"{root}.perceptual")
+        if perceptual is not None
+        else None,
+    )
+
+
+def _generator(values: Mapping[str, Any]) -> GeneratorStage:
+    root = "generator"
+    _only(values, root, ("network", "train", "objective", "decoding"))
+    return GeneratorStage(
+        network=parse_architecture(UViTConfig, values["network"], f"{root}.network"),
+        train=parse_architecture(TrainSettings, values["train"], f"{root}.train"),
+        objective=parse_architecture(
+            MaskedTokenSettings, values.get("objective", {}), f"{root}.objective"
+        ),
+        decoding=values.get("decoding", {}),
+    )
+
+
+def _only(values: Mapping[str, Any], root: str, allowed: tuple[str, ...]) -> None:
+    unknown = sorted(values.keys() - set(allowed))
+    if unknown:
+        raise ValueError(f"{root}.{unknown[0]}: unknown key; there are {', '.join(allowed)}")

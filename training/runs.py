@@ -1,0 +1,191 @@
+"""Runs a recipe's stages in a run directory and writes the checkpoint.
+
+    OUT/perceptual.safetensors       the frozen perceptual classifier (tokenizer recipes)
+    OUT/tokens.safetensors           the token cache (generator recipes)
+    OUT/state.pt metrics.jsonl samples/ tensorboard/
+    OUT/checkpoint/                  what the service reads
+    OUT/tokenizer/                   the run of `tokenizer_recipe`, when no tokenizer was given
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from models.architecture import architecture_dict, parse_architecture
+from models.checkpoint import CheckpointConfig, DataSource, read_config
+from models.maskgit.network import UViT
+from models.spec import Sampling
+from models.tokenizers.vqgan import VQGAN
+from models.tokenizers.vqgan_config import VQGANConfig
+from models.weights import load_module, save_checkpoint
+from training.data import ImageSet, load
+from training.data.tokens import TokenSet, load_tokens, save_tokens, tokenise
+from training.evaluate.classifier import fit
+from training.evaluate.metrics import balanced_labels
+from training.evaluate.sampling import sample_images, wrap
+from training.objectives.masked_tokens import MaskedTokenTask
+from training.objectives.perceptual import PerceptualNet, load_perceptual, save_perceptual
+from training.objectives.task import Task
+from training.objectives.tokenizer import TokenizerTask
+from training.pictures import grid
+from training.recipe import GeneratorStage, Recipe, TokenizerStage, read_recipe
+from training.settings import PerceptualSettings, TrainSettings
+from training.trainer import Trainer
+
+CHECKPOINT = "checkpoint"
+SOURCES = {
+    "fashion": DataSource(
+        name="Fashion-MNIST, 60,000 training images",
+        licence="MIT",
+        credit="Fashion-MNIST by Han Xiao, Kashif Rasul and Roland Vollgraf, (c) 2017 Zalando SE",
+    ),
+    "shapes": DataSource(name="shapes drawn in code", licence="Apache-2.0", credit="maskserve"),
+}
+
+
+@dataclass(frozen=True)
+class Where:
+    """Places and devices of a run. `resume` continues a state that is there; otherwise it is deleted."""
+
+    out: Path
+    data_dir: Path | None = None
+    tokenizer: Path | None = None
+    resume: bool = True
+    device: str = "cpu"
+    stop_at: int | None = None
+
+
+def run_recipe(recipe: Recipe, where: Where) -> Path:
+    """Train what the recipe says; returns the checkpoint directory."""
+    accelerator = Accelerator(cpu=where.device == "cpu")
+    if accelerator.is_main_process and not where.resume and where.out.exists():
+        shutil.rmtree(where.out)
+    accelerator.wait_for_everyone()
+    data = load(recipe.data, "train", where.data_dir)
+    if recipe.tokenizer is not None:
+        return _run_tokenizer(recipe, recipe.tokenizer, data, where, accelerator)
+    if recipe.generator is None:
+        raise ValueError(f"{recipe.name}: a recipe has a [tokenizer] or a [generator] table")
+    place = where.tokenizer
+    if place is None:
+        if recipe.tokenizer_recipe is None:
+            raise ValueError(f"{recipe.name}: name a tokenizer with --tokenizer")
+        inner = Where(where.out / "tokenizer", where.data_dir, None, where.resume, where.device)
+        place = run_recipe(read_recipe(recipe.tokenizer_recipe), inner)
+    return _run_generator(recipe, recipe.generator, data, place, where, accelerator)
+
+
+def load_tokenizer(place: Path) -> VQGAN:
+    """A tokenizer checkpoint's network. Raises CheckpointError."""
+    config = VQGANConfig.from_dict(read_config(place).architecture)
+    return load_module(VQGAN(config), place)
+
+
+def _run_tokenizer(
+    recipe: Recipe, stage: TokenizerStage, data: ImageSet, where: Where, accelerator: Accelerator
+) -> Path:
+    perceptual = None
+    if stage.perceptual is not None:
+        perceptual = _perceptual(stage.perceptual, data, where.out, accelerator)
+    torch.manual_seed(stage.train.seed)
+    task = TokenizerTask(VQGAN(stage.network), data, stage.objective, perceptual)
+    network = _train(task, stage.train, where, accelerator)
+    config = CheckpointConfig(
+        family="vqgan",
+        architecture=architecture_dict(stage.network),
+        training=_provenance(recipe, stage.train),
+        data=[SOURCES[recipe.data]],
+        licence="Apache-2.0",
+    )
+    return _export(network, config, where.out / CHECKPOINT, accelerator)
+
+
+def _run_generator(
+    recipe: Recipe,
+    stage: GeneratorStage,
+    data: ImageSet,
+    tokenizer_place: Path,
+    where: Where,
+    accelerator: Accelerator,
+) -> Path:
+    sampling = parse_architecture(Sampling, stage.decoding, "generator.decoding")
+    tokenizer = load_tokenizer(tokenizer_place)
+    tokens = _tokens(tokenizer, data, stage.objective.flip, where.out, accelerator)
+    labels = balanced_labels(len(data.classes), 10 * len(data.classes))
+
+    def picture(network: UViT) -> Tensor:
+        images = sample_images(wrap(network, tokenizer, sampling), labels, sampling, seed=0)
+        return grid(images, len(data.classes))
+
+    torch.manual_seed(stage.train.seed)
+    task = MaskedTokenTask(UViT(stage.network), tokens, stage.objective, picture)
+    network = _train(task, stage.train, where, accelerator)
+    config = CheckpointConfig(
+        family="maskgit",
+        architecture=architecture_dict(stage.network),
+        tokenizer="tokenizer",
+        classes=list(data.classes),
+        decoding=dict(stage.decoding),
+        training=_provenance(recipe, stage.train),
+        data=[SOURCES[recipe.data]],
+        licence="Apache-2.0",
+    )
+    place = where.out / CHECKPOINT
+    if accelerator.is_main_process:
+        shutil.copytree(tokenizer_place, place / "tokenizer", dirs_exist_ok=True)
+    return _export(network, config, place, accelerator)
+
+
+def _train(
+    task: Task, settings: TrainSettings, where: Where, accelerator: Accelerator
+) -> nn.Module:
+    trainer = Trainer(task, settings, where.out, accelerator)
+    trainer.resume()
+    return trainer.run(where.stop_at)
+
+
+def _perceptual(
+    settings: PerceptualSettings, data: ImageSet, out: Path, accelerator: Accelerator
+) -> PerceptualNet:
+    path, channels = out / "perceptual.safetensors", data.images.shape[1]
+    if accelerator.is_main_process and not path.is_file():
+        torch.manual_seed(settings.seed)
+        network = PerceptualNet(channels, len(data.classes))
+        fit(network, data, epochs=settings.epochs, seed=settings.seed, lr=settings.lr)
+        save_perceptual(network, path)
+    accelerator.wait_for_everyone()
+    return load_perceptual(path, channels, len(data.classes)).to(accelerator.device)
+
+
+def _tokens(
+    tokenizer: VQGAN, data: ImageSet, flip: bool, out: Path, accelerator: Accelerator
+) -> TokenSet:
+    path = out / "tokens.safetensors"
+    if accelerator.is_main_process and not path.is_file():
+        save_tokens(tokenise(tokenizer, data, flip=flip), path)
+    accelerator.wait_for_everyone()
+    return load_tokens(path)
+
+
+def _export(
+    network: nn.Module, config: CheckpointConfig, place: Path, accelerator: Accelerator
+) -> Path:
+    if accelerator.is_main_process:
+        save_checkpoint(place, config, network.state_dict())
+    accelerator.wait_for_everyone()
+    return place
+
+
+def _provenance(recipe: Recipe, train: TrainSettings) -> dict[str, Any]:
+    return {
+        "recipe": recipe.name,
+        "steps": train.steps,
+        "batch": train.batch,
+        "seed": train.seed,
+        "precision": "bf16 autocast" if train.bf16 else "float32",
+    }
