@@ -20,6 +20,14 @@ FOLDER = Path(__file__).parent / "recipes"
 
 
 @dataclass(frozen=True)
+class RefineStage:
+    """A second pass over a trained tokenizer, of its decoder alone (adversarial, say)."""
+
+    train: TrainSettings
+    objective: TokenizerSettings
+
+
+@dataclass(frozen=True)
 class TokenizerStage:
     """Trains a VQGAN. `perceptual` None leaves that term, and its classifier, out."""
 
@@ -27,6 +35,7 @@ class TokenizerStage:
     train: TrainSettings
     objective: TokenizerSettings = field(default_factory=TokenizerSettings)
     perceptual: PerceptualSettings | None = None
+    refine: RefineStage | None = None
 
 
 @dataclass(frozen=True)
@@ -86,10 +95,12 @@ def read_recipe(name: str, changes: Mapping[str, str] | None = None) -> Recipe:
 
 def _override(values: dict[str, Any], key: str, text: str) -> None:
     *path, last = key.split(".")
+    if path and path[0] not in values:
+        raise ValueError(f"--set {key}: the recipe has no {path[0]!r} stage")
     for part in path:
-        if not isinstance(values, dict) or part not in values:
-            raise ValueError(f"--set {key}: the recipe has no {part!r} there")
-        values = values[part]
+        values = values.setdefault(part, {})
+        if not isinstance(values, dict):
+            raise ValueError(f"--set {key}: {part!r} is a value, not a table")
     try:
         values[last] = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -98,7 +109,7 @@ def _override(values: dict[str, Any], key: str, text: str) -> None:
 
 def _tokenizer(values: Mapping[str, Any]) -> TokenizerStage:
     root = "tokenizer"
-    _only(values, root, ("network", "train", "objective", "perceptual"))
+    _only(values, root, ("network", "train", "objective", "perceptual", "refine"))
     perceptual = values.get("perceptual")
     return TokenizerStage(
         network=parse_architecture(VQGANConfig, values["network"], f"{root}.network"),
@@ -109,6 +120,16 @@ def _tokenizer(values: Mapping[str, Any]) -> TokenizerStage:
         perceptual=parse_architecture(PerceptualSettings, perceptual, f"{root}.perceptual")
         if perceptual is not None
         else None,
+        refine=_refine(values["refine"], f"{root}.refine") if "refine" in values else None,
+    )
+
+
+def _refine(values: Mapping[str, Any], root: str) -> RefineStage:
+    _only(values, root, ("train", "objective"))
+    objective = {"decoder_only": True} | values.get("objective", {})
+    return RefineStage(
+        train=parse_architecture(TrainSettings, values["train"], f"{root}.train"),
+        objective=parse_architecture(TokenizerSettings, objective, f"{root}.objective"),
     )
 
 
@@ -129,3 +150,6 @@ def _only(values: Mapping[str, Any], root: str, allowed: tuple[str, ...]) -> Non
     unknown = sorted(values.keys() - set(allowed))
     if unknown:
         raise ValueError(f"{root}.{unknown[0]}: unknown key; there are {', '.join(allowed)}")
+    missing = [key for key in ("network", "train") if key in allowed and key not in values]
+    if missing:
+        raise ValueError(f"{root}.{missing[0]}: missing")

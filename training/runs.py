@@ -3,12 +3,13 @@
     OUT/perceptual.safetensors       the frozen perceptual classifier (tokenizer recipes)
     OUT/tokens.safetensors           the token cache (generator recipes)
     OUT/state.pt metrics.jsonl samples/ tensorboard/
+    OUT/refine/                      the same of the decoder's second pass
     OUT/checkpoint/                  what the service reads
     OUT/tokenizer/                   the run of `tokenizer_recipe`, when no tokenizer was given
 """
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def run_recipe(recipe: Recipe, where: Where) -> Path:
     if place is None:
         if recipe.tokenizer_recipe is None:
             raise ValueError(f"{recipe.name}: name a tokenizer with --tokenizer")
-        inner = Where(where.out / "tokenizer", where.data_dir, None, where.resume, where.device)
+        inner = replace(where, out=where.out / "tokenizer", stop_at=None)
         place = run_recipe(read_recipe(recipe.tokenizer_recipe), inner)
     return _run_generator(recipe, recipe.generator, data, place, where, accelerator)
 
@@ -95,10 +96,19 @@ def _run_tokenizer(
     torch.manual_seed(stage.train.seed)
     task = TokenizerTask(VQGAN(stage.network), data, stage.objective, perceptual)
     network = _train(task, stage.train, where, accelerator)
+    steps = stage.train.steps
+    if stage.refine is not None:
+        tokenizer = VQGAN(stage.network)
+        tokenizer.load_state_dict(network.state_dict())
+        torch.manual_seed(stage.refine.train.seed)
+        task = TokenizerTask(tokenizer, data, stage.refine.objective, perceptual)
+        inner = replace(where, out=where.out / "refine")
+        network = _train(task, stage.refine.train, inner, accelerator)
+        steps += stage.refine.train.steps
     config = CheckpointConfig(
         family="vqgan",
         architecture=architecture_dict(stage.network),
-        training=_provenance(recipe, stage.train),
+        training=_provenance(recipe, stage.train) | {"steps": steps},
         data=[SOURCES[recipe.data]],
         licence="Apache-2.0",
     )

@@ -33,7 +33,10 @@ class TrainSettings:
 
 @dataclass(frozen=True)
 class TokenizerSettings:
-    """Weights of the tokenizer's losses; `adversarial_from` and `restart_until` are shares of the run."""
+    """Weights of the tokenizer's losses; `adversarial_from` and `restart_until` are shares of the run.
+
+    `decoder_only` leaves encoder and codebook as they are, so that token ids stay valid.
+    """
 
     l1: float = 1.0
     l2: float = 2.0
@@ -45,6 +48,7 @@ class TokenizerSettings:
     restart_every: int = 100
     restart_below: float = 0.1
     restart_until: float = 0.6
+    decoder_only: bool = False
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ class Trainer:
         path = self.directory / STATE
         if not path.is_file():
             return False
-        state = torch.load(path, map_location=self.accelerator.device, weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
         self.task.modules.load_state_dict(state["modules"])
         self.ema.network.load_state_dict(state["ema"])
         for part, optimiser in self.optimisers.items():

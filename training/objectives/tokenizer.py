@@ -71,18 +71,17 @@ class TokenizerTask:
         """The tokenizer's loss, then - once the adversarial term is on - the discriminator's."""
         s, tokenizer = self.settings, self.tokenizer
         real = to_unit(self.data.images[context.rows])
-        features = tokenizer.encode_features(real).float()
-        if context.step == 0:
+        with torch.set_grad_enabled(not s.decoder_only):
+            features = tokenizer.encode_features(real).float()
+        if context.step == 0 and not s.decoder_only:
             self._seed_codes(features, context.generator)
         ids, chosen = tokenizer.quantize_features(features)
         rows = tokenizer.embed(ids, (features.shape[2], features.shape[3]))
         fake = tokenizer.decode_features(chosen).float()
-        terms = {
-            "l1": s.l1 * F.l1_loss(fake, real),
-            "l2": s.l2 * F.mse_loss(fake, real),
-            "codebook": s.codebook * F.mse_loss(rows, features.detach()),
-            "commitment": s.commitment * F.mse_loss(features, rows.detach()),
-        }
+        terms = {"l1": s.l1 * F.l1_loss(fake, real), "l2": s.l2 * F.mse_loss(fake, real)}
+        if not s.decoder_only:
+            terms["codebook"] = s.codebook * F.mse_loss(rows, features.detach())
+            terms["commitment"] = s.commitment * F.mse_loss(features, rows.detach())
         if self.perceptual is not None:
             terms["perceptual"] = s.perceptual * perceptual_distance(self.perceptual, fake, real)
         adversarial = s.adversarial > 0 and context.step >= s.adversarial_from * context.steps
@@ -101,7 +100,7 @@ class TokenizerTask:
         s, step = self.settings, context.step + 1
         if step % s.restart_every == 0:
             dead = self.usage.dead(s.restart_below)
-            if step <= s.restart_until * context.steps:
+            if step <= s.restart_until * context.steps and not s.decoder_only:
                 self._move_codes(dead, self.features, context.generator)
                 self.usage.shares[dead] = 1.0 / len(dead)
             return {"dead_codes": float(dead.sum()), "perplexity": self.usage.perplexity()}

@@ -1,0 +1,132 @@
+"""The loop: killed and resumed equals undisturbed, randomness without state, averaged weights."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from models.maskgit.config import UViTConfig
+from models.maskgit.network import UViT
+from models.tokenizers.vqgan import VQGAN
+from models.tokenizers.vqgan_config import VQGANConfig
+from training.data import load
+from training.data.tokens import TokenSet
+from training.ema import Ema
+from training.journal import read_journal
+from training.objectives.masked_tokens import MaskedTokenTask
+from training.objectives.task import Task
+from training.objectives.tokenizer import TokenizerTask
+from training.randomness import Batches
+from training.settings import MaskedTokenSettings, TokenizerSettings, TrainSettings
+from training.trainer import Trainer
+
+SETTINGS = TrainSettings(
+    steps=8, batch=16, lr=1e-3, warmup=2, bf16=False, log_every=2, save_every=2, sample_every=100
+)
+
+
+def tokenizer_task() -> Task:
+    torch.manual_seed(0)
+    settings = TokenizerSettings(adversarial_from=0.3, restart_every=2, restart_below=0.9)
+    return TokenizerTask(VQGAN(VQGANConfig.preset("tiny")), load("shapes", "train"), settings, None)
+
+
+def token_task() -> Task:
+    torch.manual_seed(0)
+    config = UViTConfig.preset("tiny")
+    tokens = TokenSet(torch.randint(32, (2, 64, 16)), torch.arange(64) % 4)
+    white = torch.zeros(1, 4, 4, dtype=torch.uint8)
+    return MaskedTokenTask(UViT(config), tokens, MaskedTokenSettings(), lambda network: white)
+
+
+def trainer(task: Task, place: Path) -> Trainer:
+    return Trainer(task, SETTINGS, place, Accelerator(cpu=True))
+
+
+@pytest.mark.parametrize("make", [tokenizer_task, token_task])
+def test_killed_and_resumed_equals_undisturbed(make, tmp_path: Path) -> None:
+    whole = trainer(make(), tmp_path / "whole")
+    whole.run()
+
+    first = trainer(make(), tmp_path / "parts")
+    first.run(stop_at=5)
+    # The crash loses what came after the save of step 4.
+    (tmp_path / "parts" / "state.pt").unlink()
+    first = trainer(make(), tmp_path / "parts")
+    first.run(stop_at=4)
+    second = trainer(make(), tmp_path / "parts")
+    assert second.resume() and second.step == 4
+    second.run()
+
+    assert second.step == whole.step == 8
+    for name, value in whole.task.modules.state_dict().items():
+        assert torch.equal(value, second.task.modules.state_dict()[name]), name
+    for name, value in whole.ema.network.state_dict().items():
+        assert torch.equal(value, second.ema.network.state_dict()[name]), name
+    strip = [
+        [{k: v for k, v in e.items() if k != "time"} for e in read_journal(tmp_path / place)]
+        for place in ("whole", "parts")
+    ]
+    assert strip[0] == strip[1] and [e["step"] for e in strip[0]] == [2, 4, 6, 8]
+
+
+def test_training_changes_the_weights_and_lowers_the_loss(tmp_path: Path) -> None:
+    task = tokenizer_task()
+    run = Trainer(
+        task,
+        TrainSettings(steps=40, batch=32, lr=3e-3, warmup=2, bf16=False, log_every=1),
+        tmp_path,
+        Accelerator(cpu=True),
+    )
+    run.run()
+    curve = [entry["loss/l1"] for entry in read_journal(tmp_path)]
+    assert sum(curve[-5:]) < 0.7 * sum(curve[:5])
+
+
+def test_decoder_only_keeps_every_token(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    data = load("shapes", "train")
+    tokenizer = VQGAN(VQGANConfig.preset("tiny"))
+    images = data.images[:8] / 255
+    before, picture = tokenizer.encode(images), tokenizer.decode(tokenizer.encode(images))
+    settings = TokenizerSettings(decoder_only=True, adversarial_from=0.0, restart_every=1)
+    network = trainer(TokenizerTask(tokenizer, data, settings, None), tmp_path).run()
+    assert isinstance(network, VQGAN)
+    assert torch.equal(network.encode(images), before)
+    assert not torch.equal(network.decode(before), picture)
+
+
+def test_batches_cover_an_epoch_and_differ_between_epochs() -> None:
+    batches = Batches(10, 3, seed=5)
+    epochs = [torch.cat([batches.rows(3 * e + i) for i in range(3)]) for e in range(2)]
+    assert all(len(set(rows.tolist())) == 9 for rows in epochs)
+    assert not torch.equal(epochs[0], epochs[1])
+    assert torch.equal(Batches(10, 3, seed=5).rows(4), epochs[1][3:6])
+
+
+def test_processes_share_a_batch_without_overlap() -> None:
+    batches = Batches(100, 8, seed=0)
+    shares = [batches.rows(2, process, 2).tolist() for process in (0, 1)]
+    assert sorted(shares[0] + shares[1]) == sorted(batches.rows(2).tolist())
+
+
+def test_rate_warms_up_and_falls_to_its_floor() -> None:
+    settings = TrainSettings(steps=100, batch=1, lr=1.0, warmup=10, final_lr=0.1)
+    rates = [settings.rate(step) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1) and max(rates) == pytest.approx(1.0)
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[100] == pytest.approx(0.1)
+
+
+def test_average_follows_slowly_and_starts_quickly() -> None:
+    source = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(source.weight)
+    ema = Ema(source, decay=0.9)
+    nn.init.ones_(source.weight)
+    ema.update(source, step=0)
+    assert ema.network.weight.item() == pytest.approx(0.9)
+    nn.init.zeros_(source.weight)
+    ema.update(source, step=10_000)
+    assert ema.network.weight.item() == pytest.approx(0.81)
