@@ -1,0 +1,105 @@
+"""Random image requests over HTTP, and what comes back: the files, whatever way they were asked for."""
+
+import json
+from base64 import b64decode
+from dataclasses import dataclass, field
+from io import BytesIO
+from random import Random
+from typing import Any
+
+import httpx2
+import numpy as np
+from PIL import Image
+
+from models.spec import DecoderSpec
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """uint8 [H, W, C] with C 1, 3 or 4."""
+    out = BytesIO()
+    Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One request: `fields` go as JSON, or beside `files` as a form."""
+
+    path: str
+    fields: dict[str, Any]
+    files: dict[str, bytes] = field(default_factory=dict)
+
+    def kwargs(self, **more: Any) -> dict[str, Any]:
+        fields = {**self.fields, **more}
+        if self.path == "generations":
+            return {"json": fields}
+        parts: list[tuple[str, Any]] = [(name, (None, str(value).encode())) for name, value in fields.items()]
+        parts += [(name, (f"{name}.png", file, "image/png")) for name, file in self.files.items()]
+        return {"files": parts}
+
+    async def whole(self, client: httpx2.AsyncClient) -> list[bytes]:
+        """The files, by sample."""
+        answer = await client.post(f"/v1/images/{self.path}", **self.kwargs())
+        assert answer.status_code == 200, answer.text
+        return [b64decode(one["b64_json"]) for one in answer.json()["data"]]
+
+    async def streamed(
+        self, client: httpx2.AsyncClient, partials: int, hang_up_after: int | None = None
+    ) -> tuple[list[bytes], dict[tuple[int, int], bytes]]:
+        """The files by sample, and the partial pictures by (sample, step).
+
+        After `hang_up_after` events the connection is closed, and nothing comes back.
+        """
+        made: dict[int, bytes] = {}
+        seen: dict[tuple[int, int], bytes] = {}
+        count = 0
+        url, kwargs = f"/v1/images/{self.path}", self.kwargs(stream="true", partial_images=partials)
+        if "json" in kwargs:
+            kwargs["json"]["stream"] = True
+        async with client.stream("POST", url, **kwargs) as answer:
+            assert answer.status_code == 200, await answer.aread()
+            async for line in answer.aiter_lines():
+                if line and count == hang_up_after:
+                    return [], {}
+                count += bool(line)
+                if not line.startswith("data: "):
+                    continue
+                event = json.loads(line.removeprefix("data: "))
+                assert event["type"] != "error", event
+                file = b64decode(event["b64_json"])
+                if event["type"].endswith(".completed"):
+                    made[event["image_index"]] = file
+                else:
+                    seen[event["image_index"], event["step"]] = file
+        return [made[i] for i in range(len(made))], seen
+
+
+def random_ask(rng: Random, spec: DecoderSpec, seed: int, kept: list[str]) -> Ask:
+    """A picture, an edit (uploaded or of a result in `kept`) or a variation, with sampling of its own."""
+    steps = int(rng.triangular(4, 33, 4))
+    fields: dict[str, Any] = {
+        "model": spec.id,
+        "seed": seed,
+        "n": rng.choices([1, 2, 3, 4], [8, 2, 1, 1])[0],
+        "num_inference_steps": min(steps, spec.max_steps),
+        "guidance_scale": rng.choice([1.0, 1.0, 2.5]),
+        "reuse": rng.choice([0, 1, 2]),
+        "temperature": rng.choice([0.7, 1.0]),
+        "choice_temperature": rng.choice([0.0, 2.0, 4.5]),
+        "top_k": rng.choice([0, 0, 8]),
+        "prompt": rng.choice(spec.classes),
+    }
+    kind = rng.choices(["generations", "edits", "variations"], [6, 3, 2])[0]
+    if kind == "generations":
+        return Ask(kind, fields)
+    width, height = spec.size
+    channels = 1 if spec.details["channels"] == 1 else 3
+    noise = np.random.default_rng(seed).integers(0, 256, (height, width, channels), np.uint8)
+    if kind == "variations":
+        return Ask(kind, {**fields, "strength": rng.choice([0.3, 0.8])}, {"image": png(noise)})
+    mask = np.full((height, width, 4), 255, np.uint8)
+    top, left = rng.randrange(height // 2), rng.randrange(width // 2)
+    mask[top : top + height // 2, left : left + width // 2, 3] = 0
+    if rng.random() < 0.5:
+        return Ask(kind, {**fields, "image_id": rng.choice(kept)}, {"mask": png(mask)})
+    return Ask(kind, fields, {"image": png(noise), "mask": png(mask)})

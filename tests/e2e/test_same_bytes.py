@@ -1,0 +1,280 @@
+"""Same plan, same bytes: neighbours, arrivals, previews, other clients' hang-ups and resumes change nothing.
+
+Shared by all families: every checkpoint that ships is run, and one with random weights, so that there always is one.
+The files are compared over HTTP. Behind it the logits are compared bit by bit, through the decoder's `probe`: with
+small numerical leaks between neighbours the drawn tokens, and so the files, are nearly always still the same.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Sequence as Seq
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from models.catalogue import Catalogue, Entry
+from models.decoder import GenerationRequest, IterativeDecoder, Kind, Sequence
+from models.maskgit.config import UViTConfig
+from models.spec import DecoderSpec, Sampling, Task
+from models.tokenizers.vqgan_config import VQGANConfig
+from service.engine.batch import StepRecord
+from service.engine.engine import Engine
+from service.engine.events import Event, Failed, SampleDone, Saved, Terminal
+from service.engine.mailbox import Mailbox
+from service.engine.policy import Policy
+from service.engine.request import Ticket
+from tests.e2e.asks import Ask, random_ask
+from tests.e2e.live import Live, one_thread_count, serving
+from tests.tiny import tiny_checkpoint
+
+SHIPPED = Path(__file__).resolve().parents[2] / "checkpoints"
+CHECKPOINTS = {
+    "random": None,
+    **{id: entry.path for id, entry in Catalogue.scan([SHIPPED]).entries.items() if entry.spec.modality == "image"},
+}
+MIXES = {1: 160, 2: 40}  # over HTTP, by thread count; of these a quarter for random weights
+REQUESTS = {1: 20, 2: 10}  # whose logits are compared
+ASKS = 20  # different requests over HTTP
+POLICY = Policy(max_waiting=1000, log_size=1 << 20)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module", params=CHECKPOINTS)
+def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = CHECKPOINTS[request.param]
+    if path is not None:
+        return path
+    network = replace(UViTConfig.preset("fashion"), num_classes=4, depth=2)
+    tokenizer = replace(VQGANConfig.preset("tiny"), resolution=32, codebook_size=512)
+    return tiny_checkpoint(tmp_path_factory.mktemp("random"), network=network, tokenizer=tokenizer)
+
+
+# -- files over HTTP
+
+
+@pytest.mark.parametrize("threads", MIXES)
+async def test_files_are_those_of_a_lone_request(checkpoint: Path, threads: int) -> None:
+    rng = Random(threads)
+    count = MIXES[threads] // (1 if checkpoint.is_relative_to(SHIPPED) else 4)
+    with serving([checkpoint], threads, POLICY) as live:
+        [entry] = live.engine.catalogue.entries.values()
+        async with live.client() as client:
+            made = await client.post("/v1/images/generations", json={"prompt": entry.spec.classes[0], "n": 2})
+            kept = [one["id"] for one in made.json()["data"]]
+            asks = [random_ask(rng, entry.spec, seed, kept) for seed in range(ASKS)]
+            wanted = [await ask.streamed(client, partials=3) for ask in asks]
+            live.engine.scheduler.log.clear()
+            room = asyncio.Semaphore(6)
+            mixes = [_mix(live, asks, wanted, room, seed) for seed in range(count)]
+            wrong = [line for lines in await asyncio.gather(*mixes) for line in lines]
+        assert not wrong, f"{len(wrong)} differ, first: {wrong[0]}"
+        log = list(live.engine.scheduler.log)
+        assert live.engine.idle() and live.engine.scheduler.memory == 0
+    assert_batched(log)
+
+
+async def _mix(
+    live: Live,
+    asks: Seq[Ask],
+    wanted: Seq[tuple[list[bytes], dict[tuple[int, int], bytes]]],
+    room: asyncio.Semaphore,
+    seed: int,
+) -> list[str]:
+    """One to three requests at random moments, with streams and hang-ups, beside the other mixes; says what differs."""
+    rng = Random(1000 + seed)
+    wrong: list[str] = []
+
+    async def play(at: int, delay: float, way: str, number: int) -> None:
+        await asyncio.sleep(delay)
+        files, partials = wanted[at]
+        seen: dict[tuple[int, int], bytes] = {}
+        if way == "whole":
+            got = await asks[at].whole(client)
+        elif way == "stream":
+            got, seen = await asks[at].streamed(client, number)
+        else:
+            await asks[at].streamed(client, 3, hang_up_after=number)
+            return
+        wrong.extend([f"{asks[at].fields}: file {i}" for i, file in enumerate(files) if got[i] != file])
+        wrong.extend([f"{asks[at].fields}: partial {key}" for key in seen if partials.get(key, seen[key]) != seen[key]])
+
+    async with room, live.client() as client:
+        plays = [
+            play(
+                rng.randrange(len(asks)),
+                rng.random() * 0.1,
+                rng.choice(["whole", "whole", "stream", "hang up"]),
+                rng.randrange(4),
+            )
+            for _ in range(rng.randint(1, 3))
+        ]
+        await asyncio.gather(*plays)
+    return wrong
+
+
+def assert_batched(log: Seq[StepRecord]) -> None:
+    """Or else the comparison says nothing: most steps held several samples, and cheap steps sat beside full ones."""
+    steps = [record for record in log if record.kind is Kind.STEP]
+    several = [record for record in steps if record.samples > 1]
+    mixed = [record for record in several if 0 < record.full < record.samples]
+    assert len(several) > 0.5 * len(steps), f"{len(several)} of {len(steps)} steps held several samples"
+    assert len(mixed) > 0.1 * len(steps), f"{len(mixed)} of {len(steps)} steps held full and reuse rows"
+
+
+# -- logits in the engine
+
+Key = tuple[int, int, int]  # seed, sample, step
+
+
+@dataclass
+class Lone:
+    """What every (request, sample, step) saw while nothing else ran."""
+
+    logits: dict[Key, Tensor] = field(default_factory=dict)
+    pixels: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
+
+    def probe(self, seqs: Seq[Sequence], rows: object, logits: Tensor) -> None:
+        [seq] = seqs
+        self.logits[seq.request.seed, seq.sample, seq.step] = logits.clone()
+
+    def record(self, decoder: IterativeDecoder, request: GenerationRequest) -> None:
+        decoder.probe = self.probe  # type: ignore[attr-defined]
+        for seq in decoder.admit(request):
+            while work := decoder.next_work(seq):
+                if work.kind is Kind.FINISH:
+                    [made] = decoder.finish([seq])
+                    self.pixels[request.seed, seq.sample] = made.array
+                else:
+                    decoder.run(work, [seq])
+            decoder.release(seq)
+
+
+@dataclass
+class Compared:
+    """Compares every step with the lone one. Runs inside the engine: it notes and never raises."""
+
+    lone: Lone
+    seen: set[Key] = field(default_factory=set)
+    wrong: set[Key] = field(default_factory=set)
+
+    def probe(self, seqs: Seq[Sequence], rows: object, logits: Tensor) -> None:
+        for at, seq in enumerate(seqs):
+            key = (seq.request.seed, seq.sample, seq.step)
+            own = logits[rows.sequence == at]  # type: ignore[attr-defined]
+            self.seen.add(key)
+            if not torch.equal(own, self.lone.logits[key]):
+                self.wrong.add(key)
+
+
+class Client:
+    """Submits to an engine and reads to the end, or to the Saved event number `leave_after`, where it cancels."""
+
+    def __init__(self) -> None:
+        self.ready = threading.Semaphore(0)
+        self.mailbox = Mailbox(self.ready.release)
+        self.states: dict[int, bytes] = {}
+        self.pixels: dict[int, np.ndarray] = {}
+        self.last: Event | None = None
+
+    def play(self, engine: Engine, ticket: Ticket, leave_after: int | None = None) -> None:
+        engine.submit(ticket, self.mailbox)
+        saved = 0
+        while not isinstance(self.last, Terminal):
+            assert self.ready.acquire(timeout=120)
+            for event in self.mailbox.take():
+                self.last = event
+                if isinstance(event, SampleDone):
+                    self.pixels[event.report.sample] = event.artifact.array
+                if isinstance(event, Saved):
+                    self.states[event.sample] = event.state
+                    saved += 1
+                    if saved == leave_after:
+                        engine.cancel(ticket.id)
+
+
+def random_request(rng: Random, spec: DecoderSpec, seed: int) -> GenerationRequest:
+    task: Task = rng.choices(["generate", "edit", "variation"], [6, 3, 2])[0]  # type: ignore[assignment]
+    width, height = spec.size
+    image = mask = None
+    if task != "generate":
+        channels = 1 if spec.details["channels"] == 1 else 3
+        image = np.random.default_rng(seed).integers(0, 256, (height, width, channels), np.uint8)
+    if task == "edit":
+        mask = np.zeros((height, width), bool)
+        mask[rng.randrange(height // 2) :, rng.randrange(width // 2) :] = True
+    sampling = Sampling(
+        num_inference_steps=min(int(rng.triangular(4, 33, 4)), spec.max_steps),
+        guidance_scale=rng.choice([1.0, 1.0, 3.0]),
+        guidance_schedule=rng.choice(["constant", "linear"]),
+        choice_temperature=rng.choice([0.0, 4.5]),
+        top_p=rng.choice([1.0, 1.0, 0.9]),
+        draw=rng.choice(["joint", "separate"]),
+        reuse=rng.choice([0, 1, 2]),
+        full_first=rng.choice([0, 2]),
+    )
+    label = rng.randrange(len(spec.classes))
+    n, partials = rng.choice([1, 1, 1, 3]), rng.choice([0, 0, 2])
+    return GenerationRequest(task, label, sampling, seed, n, image=image, mask=mask, partials=partials)
+
+
+@pytest.mark.parametrize("threads", REQUESTS)
+def test_logits_are_bitwise_those_of_a_lone_sequence(checkpoint: Path, threads: int) -> None:
+    catalogue = Catalogue.scan([checkpoint])
+    [entry] = catalogue.entries.values()
+    rng = Random(threads)
+    requests = [random_request(rng, entry.spec, seed) for seed in range(REQUESTS[threads])]
+    lone = Lone()
+    with one_thread_count(threads):
+        decoder = entry.family.load(entry.spec, entry.path, "cpu", "float32")
+        for request in requests:
+            lone.record(decoder, request)
+        compared, log, left = _play_all(catalogue, entry, requests, lone, threads, rng)
+    assert not compared.wrong, f"{len(compared.wrong)} of {len(compared.seen)} steps differ: {min(compared.wrong)}"
+    assert compared.seen == lone.logits.keys()
+    assert left > len(requests) // 8, f"only {left} requests moved to the other engine"
+    assert_batched(log)
+
+
+def _play_all(
+    catalogue: Catalogue, entry: Entry, requests: Seq[GenerationRequest], lone: Lone, threads: int, rng: Random
+) -> tuple[Compared, list[StepRecord], int]:
+    """Eight at a time on two engines; every fourth leaves the one at a group boundary and goes on in the other."""
+    compared, moved = Compared(lone), 0
+    engines = [Engine(catalogue, POLICY, "cpu", threads=threads).start() for _ in range(2)]
+    for engine in engines:
+        Client().play(engine, Ticket("warm", entry.spec.id, requests[0]))
+        engine.decoders[entry.spec.id].probe = compared.probe  # type: ignore[attr-defined]
+        engine.scheduler.log.clear()
+
+    def play(at: int, delay: float) -> bool:
+        time.sleep(delay)
+        here, there = engines if at % 8 else reversed(engines)
+        ticket = Ticket(str(at), entry.spec.id, requests[at], save=True)
+        client, moves = Client(), False
+        client.play(here, ticket, leave_after=3 if at % 4 == 0 else None)
+        if isinstance(client.last, Failed):
+            assert client.last.code == "cancelled", client.last
+            states = tuple(client.states[sample] for sample in range(requests[at].n))
+            client, moves = Client(), True
+            client.play(there, replace(ticket, states=states))
+        assert not isinstance(client.last, Failed), client.last
+        for sample, pixels in client.pixels.items():
+            assert np.array_equal(pixels, lone.pixels[requests[at].seed, sample]), f"request {at}, sample {sample}"
+        assert len(client.pixels) == requests[at].n
+        return moves
+
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            delays = [rng.random() * 0.02 for _ in requests]
+            moved = sum(pool.map(play, range(len(requests)), delays))
+    finally:
+        for engine in engines:
+            engine.stop()
+    return compared, [record for engine in engines for record in engine.scheduler.log], moved
