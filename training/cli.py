@@ -23,9 +23,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-DataDir = Annotated[
-    Path | None, typer.Option(help="Folder of the data set, if not where its package puts it.")
-]
+DataDir = Annotated[Path | None, typer.Option(help="Folder of the data set, if not where its package puts it.")]
 
 
 @app.command()

@@ -19,5 +19,5 @@ class Ema:
         decay = min(self.decay, (1 + step) / (10 + step))
         for mine, theirs in zip(self.network.parameters(), source.parameters(), strict=True):
             mine.lerp_(theirs, 1 - decay)
-        for mine, theirs in zip(self.network.buffers(), source.buffers(), strict=True):
-            mine.copy_(theirs)
+        for kept, current in zip(self.network.buffers(), source.buffers(), strict=True):
+            kept.copy_(current)

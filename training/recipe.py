@@ -114,9 +114,7 @@ def _tokenizer(values: Mapping[str, Any]) -> TokenizerStage:
     return TokenizerStage(
         network=parse_architecture(VQGANConfig, values["network"], f"{root}.network"),
         train=parse_architecture(TrainSettings, values["train"], f"{root}.train"),
-        objective=parse_architecture(
-            TokenizerSettings, values.get("objective", {}), f"{root}.objective"
-        ),
+        objective=parse_architecture(TokenizerSettings, values.get("objective", {}), f"{root}.objective"),
         perceptual=parse_architecture(PerceptualSettings, perceptual, f"{root}.perceptual")
         if perceptual is not None
         else None,
@@ -139,9 +137,7 @@ def _generator(values: Mapping[str, Any]) -> GeneratorStage:
     return GeneratorStage(
         network=parse_architecture(UViTConfig, values["network"], f"{root}.network"),
         train=parse_architecture(TrainSettings, values["train"], f"{root}.train"),
-        objective=parse_architecture(
-            MaskedTokenSettings, values.get("objective", {}), f"{root}.objective"
-        ),
+        objective=parse_architecture(MaskedTokenSettings, values.get("objective", {}), f"{root}.objective"),
         decoding=values.get("decoding", {}),
     )
 

@@ -1,11 +1,11 @@
 """Runs a recipe's stages in a run directory and writes the checkpoint.
 
-    OUT/perceptual.safetensors       the frozen perceptual classifier (tokenizer recipes)
-    OUT/tokens.safetensors           the token cache (generator recipes)
-    OUT/state.pt metrics.jsonl samples/ tensorboard/
-    OUT/refine/                      the same of the decoder's second pass
-    OUT/checkpoint/                  what the service reads
-    OUT/tokenizer/                   the run of `tokenizer_recipe`, when no tokenizer was given
+OUT/perceptual.safetensors       the frozen perceptual classifier (tokenizer recipes)
+OUT/tokens.safetensors           the token cache (generator recipes)
+OUT/state.pt metrics.jsonl samples/ tensorboard/
+OUT/refine/                      the same of the decoder's second pass
+OUT/checkpoint/                  what the service reads
+OUT/tokenizer/                   the run of `tokenizer_recipe`, when no tokenizer was given
 """
 
 import shutil
@@ -151,17 +151,13 @@ def _run_generator(
     return _export(network, config, place, accelerator)
 
 
-def _train(
-    task: Task, settings: TrainSettings, where: Where, accelerator: Accelerator
-) -> nn.Module:
+def _train(task: Task, settings: TrainSettings, where: Where, accelerator: Accelerator) -> nn.Module:
     trainer = Trainer(task, settings, where.out, accelerator)
     trainer.resume()
     return trainer.run(where.stop_at)
 
 
-def _perceptual(
-    settings: PerceptualSettings, data: ImageSet, out: Path, accelerator: Accelerator
-) -> PerceptualNet:
+def _perceptual(settings: PerceptualSettings, data: ImageSet, out: Path, accelerator: Accelerator) -> PerceptualNet:
     path, channels = out / "perceptual.safetensors", data.images.shape[1]
     if accelerator.is_main_process and not path.is_file():
         torch.manual_seed(settings.seed)
@@ -172,9 +168,7 @@ def _perceptual(
     return load_perceptual(path, channels, len(data.classes)).to(accelerator.device)
 
 
-def _tokens(
-    tokenizer: VQGAN, data: ImageSet, flip: bool, out: Path, accelerator: Accelerator
-) -> TokenSet:
+def _tokens(tokenizer: VQGAN, data: ImageSet, flip: bool, out: Path, accelerator: Accelerator) -> TokenSet:
     path = out / "tokens.safetensors"
     if accelerator.is_main_process and not path.is_file():
         save_tokens(tokenise(tokenizer, data, flip=flip), path)
@@ -182,9 +176,7 @@ def _tokens(
     return load_tokens(path)
 
 
-def _export(
-    network: nn.Module, config: CheckpointConfig, place: Path, accelerator: Accelerator
-) -> Path:
+def _export(network: nn.Module, config: CheckpointConfig, place: Path, accelerator: Accelerator) -> Path:
     if accelerator.is_main_process:
         save_checkpoint(place, config, network.state_dict())
     accelerator.wait_for_everyone()

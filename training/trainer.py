@@ -27,9 +27,7 @@ STATE = "state.pt"
 class Trainer:
     """Runs `task` for `settings.steps` steps and keeps its state in `directory`."""
 
-    def __init__(
-        self, task: Task, settings: TrainSettings, directory: Path, accelerator: Accelerator
-    ) -> None:
+    def __init__(self, task: Task, settings: TrainSettings, directory: Path, accelerator: Accelerator) -> None:
         self.task, self.settings, self.directory = task, settings, directory
         self.accelerator = accelerator
         task.modules.to(accelerator.device)
@@ -84,9 +82,7 @@ class Trainer:
             TimeRemainingColumn(), TextColumn("{task.fields[loss]}"),
         )  # fmt: skip
         with Progress(*columns, disable=not main, refresh_per_second=0.5) as progress:
-            bar = progress.add_task(
-                self.directory.name, total=last, completed=self.step, loss="starting"
-            )
+            bar = progress.add_task(self.directory.name, total=last, completed=self.step, loss="starting")
             while self.step < last:
                 scalars = self._one_step(batches)
                 self.step += 1

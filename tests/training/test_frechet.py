@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from training.evaluate.frechet import covariance, frechet_distance
 
 

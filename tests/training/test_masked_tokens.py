@@ -2,8 +2,15 @@
 
 import pytest
 import torch
-from training.objectives.masked_tokens import exact_masks, mask_counts, masked_loss
 
+from models.maskgit.config import UViTConfig
+from models.maskgit.network import UViT
+from training.objectives.masked_tokens import (
+    exact_masks,
+    logits_where,
+    mask_counts,
+    masked_loss,
+)
 from training.randomness import generator_of
 
 
@@ -35,19 +42,19 @@ def test_masks_reach_every_position() -> None:
     assert (masks.sum(0) > 60).all()
 
 
-def test_loss_ignores_known_positions() -> None:
-    logits = torch.randn(2, 4, 8, generator=generator_of("logits"))
-    ids = torch.tensor([[0, 1, 2, 3], [4, 5, 6, 7]])
-    masked = torch.tensor([[True, False, False, False], [False, False, True, False]])
-    loss = masked_loss(logits, ids, masked, smoothing=0.1)
-    elsewhere = torch.where(masked[..., None], logits, logits + torch.randn(8))
-    assert masked_loss(elsewhere, ids, masked, smoothing=0.1) == loss
+def test_logits_are_those_of_the_network_at_the_places_asked() -> None:
+    torch.manual_seed(0)
+    network = UViT(UViTConfig.preset("tiny")).eval()
+    ids, labels = torch.randint(33, (3, 16)), torch.tensor([0, 4, 2])
+    where = torch.rand(3, 16) < 0.5
+    expected = network(ids, labels)[where]
+    assert torch.allclose(logits_where(network, ids, labels, where), expected, atol=1e-5)
 
 
 def test_smoothing_has_the_form_of_the_source() -> None:
-    logits = torch.randn(1, 1, 8, generator=generator_of("smooth"))
+    logits = torch.randn(1, 8, generator=generator_of("smooth"))
     target = torch.full((8,), 0.1 / 8)
     target[3] += 0.9
-    expected = -(target * logits[0, 0].log_softmax(-1)).sum()
-    loss = masked_loss(logits, torch.tensor([[3]]), torch.tensor([[True]]), smoothing=0.1)
+    expected = -(target * logits[0].log_softmax(-1)).sum()
+    loss = masked_loss(logits, torch.tensor([3]), smoothing=0.1)
     assert loss.item() == pytest.approx(expected.item(), rel=1e-6)

@@ -1,6 +1,7 @@
 """Precision, recall, density, coverage and nearest neighbours on clouds whose answer is known."""
 
 import torch
+
 from training.evaluate.neighbours import manifold_scores, nearest, radii
 
 

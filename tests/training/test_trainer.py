@@ -22,9 +22,7 @@ from training.randomness import Batches
 from training.settings import MaskedTokenSettings, TokenizerSettings, TrainSettings
 from training.trainer import Trainer
 
-SETTINGS = TrainSettings(
-    steps=8, batch=16, lr=1e-3, warmup=2, bf16=False, log_every=2, save_every=2, sample_every=100
-)
+SETTINGS = TrainSettings(steps=8, batch=16, lr=1e-3, warmup=2, bf16=False, log_every=2, save_every=2, sample_every=100)
 
 
 def tokenizer_task() -> Task:

@@ -49,13 +49,13 @@ def fit(network: nn.Module, data: ImageSet, *, epochs: int, seed: int, lr: float
     steps = epochs * (len(data) // batch)
     optimiser = torch.optim.AdamW(network.parameters(), lr=lr, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=steps)
-    network.train().to(memory_format=torch.channels_last)
+    network.train()
     for _ in range(epochs):
         order = torch.randperm(len(data), generator=generator)
         for rows in order.split(batch)[: len(data) // batch]:
             images = augment(to_unit(data.images[rows]), generator)
             with torch.autocast("cpu", torch.bfloat16):
-                logits = network(images.to(memory_format=torch.channels_last))
+                logits = network(images)
             loss = F.cross_entropy(logits.float(), data.labels[rows], label_smoothing=0.05)
             optimiser.zero_grad()
             loss.backward()

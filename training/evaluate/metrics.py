@@ -95,9 +95,7 @@ def reconstruct(tokenizer: VQGAN, images: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([to_bytes(tokenizer.decode(part)) for part in ids]), torch.cat(ids)
 
 
-def score_tokenizer(
-    tokenizer: VQGAN, classifier: Classifier, real: Reference, test: ImageSet
-) -> TokenizerScores:
+def score_tokenizer(tokenizer: VQGAN, classifier: Classifier, real: Reference, test: ImageSet) -> TokenizerScores:
     """All numbers about reconstructions."""
     made, ids = reconstruct(tokenizer, test.images)
     seen = assess(classifier, made, test.labels)
@@ -116,9 +114,7 @@ def score_tokenizer(
     )
 
 
-def score_samples(
-    classifier: Classifier, real: Reference, images: Tensor, labels: Tensor
-) -> SampleScores:
+def score_samples(classifier: Classifier, real: Reference, images: Tensor, labels: Tensor) -> SampleScores:
     """All numbers about samples: uint8 [N, 1, 32, 32] asked to show `labels` [N]."""
     cloud = assess(classifier, images, labels)
     scores = manifold_scores(real.test.features, cloud.features)

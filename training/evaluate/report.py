@@ -34,15 +34,11 @@ def evaluate_checkpoint(
     config = read_config(place)
     is_tokenizer = config.family == "vqgan"
     home = place if is_tokenizer else tokenizer_directory(place, config)
-    tokenizer = load_module(
-        VQGAN(VQGANConfig.from_dict(read_config(home).architecture)), home
-    )
+    tokenizer = load_module(VQGAN(VQGANConfig.from_dict(read_config(home).architecture)), home)
     classifier = load_classifier()
     test = load("fashion", "test", data_dir)
     real = reference(classifier, load("fashion", "train", data_dir), test)
-    scores: dict[str, Any] = {
-        "tokenizer": asdict(score_tokenizer(tokenizer, classifier, real, test))
-    }
+    scores: dict[str, Any] = {"tokenizer": asdict(score_tokenizer(tokenizer, classifier, real, test))}
     if is_tokenizer:
         return scores
     sampling = parse_architecture(Sampling, config.decoding, "decoding")

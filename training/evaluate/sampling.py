@@ -13,9 +13,7 @@ from models.tokenizers.vqgan import VQGAN
 from training.data.images import to_bytes
 
 
-def wrap(
-    network: UViT, tokenizer: VQGAN, sampling: Sampling, dtype: torch.dtype = torch.float32
-) -> MaskGITDecoder:
+def wrap(network: UViT, tokenizer: VQGAN, sampling: Sampling, dtype: torch.dtype = torch.float32) -> MaskGITDecoder:
     """A decoder over copies of the two networks, for use without a checkpoint directory."""
     grid = network.config.grid
     factor = tokenizer.config.factor
@@ -49,9 +47,7 @@ def sample_tokens(
 ) -> Iterator[Tensor]:
     """Token grids for `labels` [N], in parts of `batch`: int64 [B, L] each. Sample i has seed `seed + i`."""
     for at in torch.arange(len(labels)).split(batch):
-        requests = [
-            GenerationRequest("generate", int(labels[i]), sampling, seed + int(i)) for i in at
-        ]
+        requests = [GenerationRequest("generate", int(labels[i]), sampling, seed + int(i)) for i in at]
         sequences = [decoder.admit(request)[0] for request in requests]
         while (work := decoder.next_work(sequences[0])) and work.kind is not Kind.FINISH:
             decoder.run(work, sequences)
@@ -61,9 +57,7 @@ def sample_tokens(
 
 
 @torch.no_grad()
-def sample_images(
-    decoder: MaskGITDecoder, labels: Tensor, sampling: Sampling, seed: int, batch: int = 125
-) -> Tensor:
+def sample_images(decoder: MaskGITDecoder, labels: Tensor, sampling: Sampling, seed: int, batch: int = 125) -> Tensor:
     """uint8 images [N, C, H, W] for `labels` [N]."""
     parts = sample_tokens(decoder, labels, sampling, seed, batch)
     return torch.cat([to_bytes(decoder.tokenizer.decode(ids)) for ids in parts])

@@ -4,6 +4,7 @@ It shares neither weights, seed, shape nor training run with the classifier that
 is not what was optimised.
 """
 
+from itertools import pairwise
 from pathlib import Path
 
 import torch.nn.functional as F
@@ -18,10 +19,8 @@ class PerceptualNet(nn.Module):
         super().__init__()
         widths = (channels, 32, 48, 64, 96)
         self.convs = nn.ModuleList(
-            nn.Sequential(
-                nn.Conv2d(a, b, 3, stride=2 - i % 2, padding=1, bias=False), nn.BatchNorm2d(b)
-            )
-            for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False))
+            nn.Sequential(nn.Conv2d(a, b, 3, stride=2 - i % 2, padding=1, bias=False), nn.BatchNorm2d(b))
+            for i, (a, b) in enumerate(pairwise(widths))
         )
         self.out = nn.Linear(widths[-1] * 16, classes)
 

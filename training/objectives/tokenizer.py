@@ -40,7 +40,7 @@ class CodeUsage(nn.Module):
 class TokenizerTask:
     """Trains a VQGAN on images. `perceptual` is frozen; None leaves that term out."""
 
-    parts = ("tokenizer", "discriminator")
+    parts: tuple[str, ...] = ("tokenizer", "discriminator")
 
     def __init__(
         self,
