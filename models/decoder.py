@@ -66,6 +66,19 @@ class Sequence:
         return self.plan.steps
 
     @property
+    def steps_full(self) -> int:
+        return self.plan.full
+
+    @property
+    def steps_reuse(self) -> int:
+        return self.plan.reuse
+
+    @property
+    def made(self) -> int:
+        """Tokens that the request asked for, as billed."""
+        return self.plan.total
+
+    @property
     def revealed(self) -> float:
         return self.known / self.total
 

@@ -7,13 +7,17 @@ images = model.generate("sneaker", n=16)
 
 import secrets
 import threading
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Generator, Iterable
+from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
+import structlog
 from PIL import Image
 from rich.progress import Progress as Bar
 
@@ -27,8 +31,10 @@ from service.engine.mailbox import Mailbox
 from service.engine.policy import Policy
 from service.engine.request import Ticket
 from service.media.composite import composite
+from service.observe.logs import configure_process
 
 OFFLINE = Policy(tick_seconds=1.0, max_waiting=1 << 20, max_sequences=256)
+WINDOW = 512  # requests handed to the engine at a time
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,9 @@ class Model:
         if len(catalogue.entries) != 1:
             raise CheckpointError(f"{directory}: no checkpoint here (no config.json)")
         [self.entry] = catalogue.entries.values()
+        self._numbers = count()
+        if not structlog.is_configured():
+            configure_process("console", "warning")
         self.engine = Engine(catalogue, OFFLINE, device, dtype, threads).start()
 
     @property
@@ -103,9 +112,9 @@ class Model:
         """Run requests side by side; the samples come back in the order asked for."""
         requests = list(requests)
         made: dict[tuple[str, int], Made] = {}
-        with Bar(disable=not progress, transient=True) as bar:
+        with Bar(disable=not progress, transient=True) as bar, closing(self._run(requests)) as events:
             task = bar.add_task(self.spec.id, total=sum(request.n for request in requests))
-            for event in self._run(requests):
+            for event in events:
                 if isinstance(event, SampleDone):
                     made[event.request, event.report.sample] = Made(event.artifact, event.report)
                     bar.update(task, advance=1)
@@ -115,21 +124,28 @@ class Model:
                     raise GenerationFailed(event.message)
         return [made[str(at), i] for at, request in enumerate(requests) for i in range(request.n)]
 
-    def _run(self, requests: list[GenerationRequest]) -> Iterator[Event]:
+    def _run(self, requests: list[GenerationRequest]) -> Generator[Event, None, None]:
+        """Events of the requests, whose ticket ids are their places in the list; a window of them is under way."""
         ready = threading.Semaphore(0)
         mailbox = Mailbox(ready.release)
-        for at, request in enumerate(requests):
-            self.engine.submit(Ticket(str(at), self.spec.id, request), mailbox)
-        left = len(requests)
+        waiting = deque(enumerate(requests))
+        running: dict[str, int] = {}
         try:
-            while left:
+            while waiting or running:
+                while waiting and len(running) < WINDOW:
+                    at, request = waiting.popleft()
+                    ticket = Ticket(f"{next(self._numbers)}", self.spec.id, request)
+                    self.engine.submit(ticket, mailbox)
+                    running[ticket.id] = at
                 ready.acquire()
                 for event in mailbox.take():
-                    left -= isinstance(event, Done | Failed)
-                    yield event
+                    at = running[event.request]
+                    if isinstance(event, Done | Failed):
+                        del running[event.request]
+                    yield replace(event, request=str(at))
         finally:
-            for at in range(len(requests) if left else 0):
-                self.engine.cancel(str(at))
+            for ticket_id in running:
+                self.engine.cancel(ticket_id)
 
     def close(self) -> None:
         self.engine.stop()

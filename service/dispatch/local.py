@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from models.catalogue import Catalogue
 from service.dispatch.base import Health, Subscription
@@ -25,7 +26,7 @@ class LocalSubscription:
         engine.submit(ticket, self._mailbox)
 
     def _notify(self) -> None:
-        if not self._loop.is_closed():
+        with suppress(RuntimeError):  # the loop is closed: nobody reads any more
             self._loop.call_soon_threadsafe(self._ready.set)
 
     async def __aiter__(self) -> AsyncIterator[Event]:

@@ -16,14 +16,17 @@ from models.catalogue import Catalogue
 from models.decoder import Artifact, IterativeDecoder, Kind, PoisonedRows
 from service.engine.batch import Batch, StepRecord
 from service.engine.events import Event, Failed, Terminal
+from service.engine.failures import is_fatal, is_out_of_memory
 from service.engine.fingerprint import fingerprint, pick_device
 from service.engine.loading import Loader
 from service.engine.mailbox import Mailbox
 from service.engine.policy import Policy
-from service.engine.request import Draining, EngineDead, Ticket, UnknownModel
+from service.engine.request import Draining, EngineDead, ModelUnavailable, Ticket, UnknownModel
 from service.engine.scheduler import StepScheduler
 
 log = structlog.get_logger()
+
+RETRY_LOADING = 30.0  # seconds before a checkpoint that failed to load is read again
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Engine:
         self._wake = threading.Condition()
         self._inbox: deque[Callable[[float], None]] = deque()
         self._subscribers: dict[str, Mailbox] = {}
+        self._unavailable: dict[str, float] = {}  # until when nobody tries to load it again
         self._draining = False
         self._stopping = False
         self._dead = ""
@@ -84,6 +88,8 @@ class Engine:
                 raise EngineDead("the engine has stopped")
             if self._draining:
                 raise Draining("the server is shutting down")
+            if self.now() < self._unavailable.get(ticket.model, 0.0):
+                raise ModelUnavailable("this model cannot be loaded")
             self.scheduler.submit(ticket, self.now())
             self._subscribers[ticket.id] = mailbox
             if ticket.model not in self.decoders:
@@ -141,8 +147,8 @@ class Engine:
             while not (self._stopping and self.idle()):
                 self._turn()
         except BaseException as error:
-            log.exception("the engine died")
             self._die(f"the engine stopped: {type(error).__name__}")
+            log.exception("the engine died")
 
     def _turn(self) -> None:
         with self._lock:
@@ -160,16 +166,8 @@ class Engine:
         started = self.now()
         try:
             artifacts = _execute(batch)
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            self._out_of_memory(batch, error)
-        except PoisonedRows as error:
-            culprits = batch.holding(error.sequences)
-            self._fail(batch.part(culprits), error)
-            rest = batch.part(e for e in batch.entries if e not in culprits)
-            if rest.entries:
-                self._run(rest)
         except Exception as error:
-            self._isolate(batch, error)
+            self._failed(batch, error)
         else:
             now = self.now()
             with self._lock:
@@ -180,23 +178,28 @@ class Engine:
                 self.watch(record)
             self._publish(events)
 
-    def _isolate(self, batch: Batch, error: Exception) -> None:
-        """A failure stays with its owner: run the halves on their own until it is alone."""
-        if len(batch.entries) == 1:
+    def _failed(self, batch: Batch, error: Exception) -> None:
+        """A failure stays with its owner: who is named fails, else the halves run on their own until it is alone."""
+        culprits = batch.holding(error.sequences) if isinstance(error, PoisonedRows) else ()
+        if is_fatal(error):
+            raise error
+        if culprits:
+            self._fail(batch.part(culprits), error)
+            rest = batch.part(e for e in batch.entries if e not in culprits)
+            if rest.entries:
+                self._run(rest)
+        elif len(batch.entries) == 1:
             log.error("a sequence failed", model=batch.model, kind=batch.kind, exc_info=error)
             self._fail(batch, error)
-            return
-        for half in batch.halves():
-            self._run(half)
+        elif is_out_of_memory(error):
+            with self._lock:
+                self.scheduler.shrink(batch, self.now())
+        else:
+            for half in batch.halves():
+                self._run(half)
 
-    def _out_of_memory(self, batch: Batch, error: BaseException) -> None:
-        if len(batch.entries) == 1:
-            self._fail(batch, error, code="out_of_memory")
-            return
-        with self._lock:
-            self.scheduler.shrink(batch, self.now())
-
-    def _fail(self, batch: Batch, error: BaseException, code: str = "internal_error") -> None:
+    def _fail(self, batch: Batch, error: BaseException) -> None:
+        code = "out_of_memory" if is_out_of_memory(error) else "internal_error"
         what = "this request's numbers overflowed" if isinstance(error, PoisonedRows) else "a step failed"
         message = f"{what}; other requests are not affected"
         with self._lock:
@@ -228,6 +231,7 @@ class Engine:
             self._loader.settled(model)
             if isinstance(result, str):
                 log.error("a model could not be loaded", model=model, why=result)
+                self._unavailable[model] = now + RETRY_LOADING
                 self.scheduler.fail_model(model, "this model cannot be loaded", now)
             else:
                 self.decoders[model] = result
@@ -238,23 +242,33 @@ class Engine:
     def _publish(self, events: list[Event]) -> None:
         for event in events:
             mailbox = self._subscribers.get(event.request)
-            if mailbox is not None:
-                mailbox.put(event)
             if isinstance(event, Terminal):
                 self._subscribers.pop(event.request, None)
+            if mailbox is not None:
+                _deliver(mailbox, event)
 
     def _die(self, why: str) -> None:
         with self._lock:
             self._dead = why
             waiting, self._subscribers = self._subscribers, {}
         for request, mailbox in waiting.items():
-            mailbox.put(Failed(request, "internal_error", "the engine stopped"))
+            _deliver(mailbox, Failed(request, "internal_error", "the engine stopped"))
 
 
 def _execute(batch: Batch) -> list[Artifact]:
-    if batch.kind is Kind.PREVIEW:
-        return batch.decoder.preview(batch.snapshots)
-    if batch.kind is Kind.FINISH:
-        return batch.decoder.finish(batch.sequences)
-    batch.decoder.run(batch.work, batch.sequences)
-    return []
+    if batch.kind not in (Kind.PREVIEW, Kind.FINISH):
+        batch.decoder.run(batch.work, batch.sequences)
+        return []
+    preview = batch.kind is Kind.PREVIEW
+    made = batch.decoder.preview(batch.snapshots) if preview else batch.decoder.finish(batch.sequences)
+    if len(made) != len(batch.entries):
+        raise RuntimeError(f"{batch.model}: {len(made)} results for {len(batch.entries)} samples")
+    return made
+
+
+def _deliver(mailbox: Mailbox, event: Event) -> None:
+    """A reader that cannot be woken loses its events; nobody else does."""
+    try:
+        mailbox.put(event)
+    except Exception:
+        log.exception("a subscriber could not be told")

@@ -54,11 +54,14 @@ class Entry:
     partials: int = 0  # previews that were due so far
     partial: "Partial | None" = None  # the newest one that has not arrived
 
+    def __post_init__(self) -> None:
+        self.lane = Lane(self.job.ticket.model, Kind.STEP, None)  # until the decoder is asked
+
     @property
     def due(self) -> int:
         """How many of the P previews are due by now: number k at step ceil(k*S / (P+1))."""
         wanted = self.job.ticket.request.partials
-        return min(wanted, self.seq.step * (wanted + 1) // self.seq.plan.steps)
+        return min(wanted, self.seq.step * (wanted + 1) // self.seq.steps_total)
 
     def refresh(self) -> None:
         """Ask the decoder what comes next."""
@@ -77,25 +80,25 @@ class Entry:
             lane=Lane(self.job.ticket.model, work.kind, work.lane),
             index=self.due - 1,
             step=self.seq.step,
-            steps_total=self.seq.plan.steps,
+            steps_total=self.seq.steps_total,
             revealed=self.seq.revealed,
         )
 
     def report(self, fingerprint: str, now: float) -> Report:
-        job, seq, plan = self.job, self.seq, self.seq.plan
+        job, seq = self.job, self.seq
         return Report(
             model=job.ticket.model,
             checkpoint=self.decoder.spec.checkpoint,
             seed=job.ticket.request.seed,
             sample=seq.sample,
-            plan=str(plan),
-            steps_full=plan.full,
-            steps_reuse=plan.reuse,
+            plan=str(seq.plan),
+            steps_full=seq.steps_full,
+            steps_reuse=seq.steps_reuse,
             shortened=self.shortened,
             fingerprint=fingerprint,
             queue_seconds=job.admitted - job.submitted,
             run_seconds=now - job.admitted,
-            tokens=plan.total,
+            tokens=seq.made,
         )
 
 

@@ -35,7 +35,8 @@ class Lanes:
         self._queues[item.lane].items[item] = None
 
     def leave(self, item: Item) -> None:
-        self._queues[item.lane].items.pop(item, None)
+        if queue := self._queues.get(item.lane):
+            queue.items.pop(item, None)
 
     def ready(self, lane: Lane) -> Mapping[Item, None]:
         return self._queues[lane].items

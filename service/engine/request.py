@@ -53,6 +53,10 @@ class UnknownModel(Refused):
     code = "model_not_found"
 
 
+class ModelUnavailable(Refused):
+    code = "model_unavailable"
+
+
 class EngineDead(Refused):
     code = "internal_error"
 

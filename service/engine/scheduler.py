@@ -10,8 +10,9 @@ Every batch that `plan` gave out comes back, whole or in parts, by `commit`, `fa
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Seq
+from contextlib import contextmanager
 from dataclasses import replace
 from heapq import heappop, heappush
 
@@ -89,9 +90,10 @@ class StepScheduler:
         self._decoders[model] = decoder
         self._settled = False
         for job in [job for job in self._room if job.ticket.model == model]:
-            job.memory = decoder.memory(job.ticket.request)
-            if job.memory > self.policy.memory_budget:
-                self._doom(job, "invalid_value", self._too_large(job.memory), now)
+            with self._asking(job, now):
+                job.memory = decoder.memory(job.ticket.request)
+                if job.memory > self.policy.memory_budget:
+                    self._doom(job, "invalid_value", self._too_large(job.memory), now)
 
     def remove_model(self, model: str) -> None:
         """It must be `idle`."""
@@ -114,6 +116,8 @@ class StepScheduler:
             memory = decoder.memory(ticket.request)
             if memory > self.policy.memory_budget:
                 raise DoesNotFit(self._too_large(memory))
+        if self._job(ticket.id):
+            raise ValueError(f"a request {ticket.id!r} is already here")
         if self._room.full:
             raise self._drain.refusal(now)
         if not self._running and not self._room:
@@ -161,15 +165,17 @@ class StepScheduler:
         self._account(batch, elapsed, now)
         for item in batch.entries:
             item.busy = False
-        alive = [item for item in batch.entries if item.job.failure is None]
         results = dict(zip(batch.entries, artifacts, strict=True)) if artifacts else {}
-        for item in alive:
-            if isinstance(item, Partial):
-                self._previewed(item, results[item])
-            elif batch.kind is Kind.FINISH:
-                self._finished(item, results[item], now)
-            else:
-                self._advanced(item, now)
+        for item in batch.entries:
+            if item.job.failure is not None:
+                continue
+            with self._asking(item.job, now):
+                if isinstance(item, Partial):
+                    self._previewed(item, results[item])
+                elif batch.kind is Kind.FINISH:
+                    self._finished(item, results[item], now)
+                else:
+                    self._advanced(item, now)
         self._bury(batch.entries, now)
 
     def fail(self, entries: Iterable[Item], code: str, message: str, now: float) -> None:
@@ -177,9 +183,13 @@ class StepScheduler:
         entries = tuple(entries)
         for item in entries:
             item.busy = False
-        for job in {item.job: None for item in entries}:
+            if isinstance(item, Partial):  # a preview may be dropped
+                with self._asking(item.job, now):
+                    self._dropped(item)
+        for job in {item.job: None for item in entries if isinstance(item, Entry)}:
             if job.entries:  # else it ended with an earlier part of the batch
                 self._doom(job, code, message, now)
+        self._bury(entries, now)
 
     def shrink(self, batch: Batch, now: float) -> None:
         """The batch ran out of memory: put it back, its lane runs half as many rows from now on."""
@@ -218,21 +228,24 @@ class StepScheduler:
             log.exception("a request could not be admitted", model=ticket.model)
             self._end(job, Failed(ticket.id, "internal_error", "this request could not be prepared"), now)
             return
+        if not sequences:
+            self._end(job, Failed(ticket.id, "invalid_value", "a request makes at least one sample"), now)
+            return
         job.admitted = now
         self._running[ticket.id] = job
         self.memory += job.memory
         self._owners[ticket.owner] += len(sequences)
+        job.entries = [Entry(job, decoder, seq, since=now, step=seq.step) for seq in sequences]
         shed = ticket.allow_fewer_steps and self._room.crowded
-        for seq in sequences:
-            entry = Entry(job, decoder, seq, since=now, step=seq.step)
-            entry.refresh()
-            entry.partials = entry.due
-            job.entries.append(entry)
-            if shed:
-                low = decoder.spec.quality.get("low", decoder.spec.min_steps)
-                self._shorten(entry, low - seq.step)
-            self._save(entry)
-            self._route(entry)
+        with self._asking(job, now):
+            for entry in job.entries:
+                entry.refresh()
+                entry.partials = entry.due
+                if shed:
+                    low = decoder.spec.quality.get("low", decoder.spec.min_steps)
+                    self._shorten(entry, low - entry.seq.step)
+                self._save(entry)
+                self._route(entry)
 
     # -- deadlines
 
@@ -244,7 +257,7 @@ class StepScheduler:
 
     def _hurry(self, now: float) -> None:
         """Shorten the plans that would miss their deadline, where that is allowed."""
-        for job in self._running.values():
+        for job in tuple(self._running.values()):
             ticket = job.ticket
             if ticket.deadline is None or not ticket.allow_fewer_steps or job.failure is not None:
                 continue
@@ -254,18 +267,19 @@ class StepScheduler:
                 lane = self._lanes.ready(entry.lane)
                 cap = self._lanes.rows_cap(entry.lane)
                 left = self._pace.steps_within(entry, ticket.deadline - now, lane, cap)
-                if left < entry.seq.plan.steps - entry.seq.step:
+                if left < entry.seq.steps_total - entry.seq.step:
                     self._lanes.leave(entry)
-                    self._shorten(entry, left)
-                    self._route(entry)
+                    with self._asking(job, now):
+                        self._shorten(entry, left)
+                        self._route(entry)
 
     def _shorten(self, entry: Entry, steps_left: int) -> None:
         seq, decoder = entry.seq, entry.decoder
         steps_left = max(steps_left, decoder.spec.min_steps - seq.step, 1)
-        if steps_left < seq.plan.steps - seq.step and decoder.at_boundary(seq):
-            plan = seq.plan
+        steps = seq.steps_total
+        if steps_left < steps - seq.step and decoder.at_boundary(seq):
             decoder.shorten(seq, steps_left)
-            entry.shortened = entry.shortened or seq.plan != plan
+            entry.shortened = entry.shortened or seq.steps_total != steps
 
     # -- progress
 
@@ -285,8 +299,8 @@ class StepScheduler:
         if steps := seq.step - entry.step:
             entry.step = seq.step
             self._pace.stepped(entry, steps, now)
-            self._outbox.append(Progress(entry.job.ticket.id, seq.sample, seq.step, seq.plan.steps, seq.revealed))
-            if entry.due > entry.partials and seq.step < seq.plan.steps:
+            self._outbox.append(Progress(entry.job.ticket.id, seq.sample, seq.step, seq.steps_total, seq.revealed))
+            if entry.due > entry.partials and seq.step < seq.steps_total:
                 self._look(entry)
             self._save(entry)
         self._route(entry)
@@ -305,9 +319,13 @@ class StepScheduler:
         self._lanes.join(entry.partial)
 
     def _previewed(self, partial: Partial, artifact: Artifact) -> None:
-        entry = partial.entry
         self._outbox.append(partial.event(artifact))
-        if entry.partial is partial:
+        self._dropped(partial)
+
+    def _dropped(self, partial: Partial) -> None:
+        """It arrived, or never will: what waited for it goes on."""
+        entry = partial.entry
+        if entry.partial is partial and entry in entry.job.entries:
             entry.partial = None
             if entry.work.kind is Kind.FINISH:
                 self._route(entry)
@@ -347,7 +365,10 @@ class StepScheduler:
         if not self._owners[owner]:
             del self._owners[owner]
         self._settled = False
-        entry.decoder.release(entry.seq)
+        try:
+            entry.decoder.release(entry.seq)
+        except Exception:
+            log.exception("a sequence could not be released", model=entry.job.ticket.model)
 
     def _end(self, job: Job, event: Terminal, now: float) -> None:
         self._room.pop(job.ticket.id)
@@ -358,6 +379,15 @@ class StepScheduler:
         self._outbox.append(event)
 
     # -- helpers
+
+    @contextmanager
+    def _asking(self, job: Job, now: float) -> Iterator[None]:
+        """Around what a decoder is asked on behalf of `job`: its failure ends that request, not the engine."""
+        try:
+            yield
+        except Exception:
+            log.exception("a decoder failed in its books", model=job.ticket.model)
+            self._doom(job, "internal_error", "a step failed; other requests are not affected", now)
 
     def _account(self, batch: Batch, elapsed: float, now: float) -> None:
         rows = batch.rows

@@ -49,6 +49,9 @@ class WaitingRoom:
             owner = held.get(job.ticket.owner, 0)
             return job.level(now, policy.aging), owner, job.urgency, job.number
 
+        first = min(self._jobs.values(), key=turn, default=None)
+        if first is not None and fits(first):  # the usual case needs no sorting
+            return self._jobs.pop(first.ticket.id)
         for job in sorted(self._jobs.values(), key=turn):
             match fits(job):
                 case True:
