@@ -101,7 +101,7 @@ class Books(RuleBasedStateMachine):
         self.collect()
 
     @precondition(lambda self: self.batch is not None)
-    @rule(way=st.sampled_from(["whole", "whole", "halves", "one fails", "no memory"]))
+    @rule(way=st.sampled_from(["whole", "whole", "halves", "one fails", "all fail apart", "no memory"]))
     def settle(self, way: str) -> None:
         batch, self.batch = self.batch, None
         assert batch is not None
@@ -113,6 +113,10 @@ class Books(RuleBasedStateMachine):
         elif way == "one fails":
             self.scheduler.fail(batch.entries[:1], "internal_error", "it broke", self.now)
             self.commit(batch.part(batch.entries[1:]))
+        elif way == "all fail apart":
+            for item in batch.entries:
+                self.scheduler.fail([item], "internal_error", "it broke", self.now)
+            self.collect()
         else:
             self.scheduler.shrink(batch, self.now)
             self.collect()

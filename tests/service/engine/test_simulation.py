@@ -16,9 +16,18 @@ from service.engine.request import Priority, QueueFull, Ticket
 from service.engine.scheduler import StepScheduler
 from tests.fakes import Action, Outcome, ToyDecoder, affine, simulate, toy_spec, toy_ticket
 
+pytestmark = pytest.mark.timeout(900)  # seconds of work, but a busy machine stretches them
+
 ARRIVALS = 10_000
 POLICY = Policy(
-    tick_seconds=0.03, max_waiting=48, max_sequences=24, memory_budget=40, aging=2.0, patience=5.0, bypass=0.5
+    tick_seconds=0.03,
+    max_waiting=48,
+    max_sequences=24,
+    memory_budget=40,
+    aging=2.0,
+    patience=5.0,
+    bypass=0.5,
+    retry_after=99.0,
 )
 
 
