@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from service.commands import generate, importing
+
 if TYPE_CHECKING:
     from models.catalogue import Catalogue
     from service.dispatch.base import Dispatcher
@@ -21,6 +23,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+app.command(help=generate.HELP)(generate.generate)
+app.command("import", help=importing.HELP)(importing.import_weights)
 
 ModelDirs = Annotated[
     list[Path] | None,

@@ -1,0 +1,51 @@
+"""`maskserve import`: official weight files become checkpoints."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from service.commands.refusal import Refusal, one_line
+
+HELP = """Turn an official weight file into a checkpoint directory.
+
+LAYOUT says how the file is laid out; a layout that does not exist lists those that do. Nothing in the file is
+executed. The licence of the weights is printed and stored: read it. Examples:
+
+  maskserve import vqgan-jax vqgan_jax_strongaug.ckpt models/vqgan --licence Apache-2.0
+
+  maskserve import autonat nnet_ema.pth models/autonat --tokenizer models/vqgan --classes imagenet.txt"""
+
+
+def import_weights(
+    layout: Annotated[str, typer.Argument(help="Such as autonat or vqgan-jax.")],
+    source: Annotated[Path, typer.Argument(help="The weight file.")],
+    out: Annotated[Path, typer.Argument(help="The checkpoint directory to write.")],
+    tokenizer: Annotated[Path | None, typer.Option(help="An imported tokenizer directory, referred to.")] = None,
+    classes: Annotated[Path | None, typer.Option(help="A text file with one class name a line.")] = None,
+    heads: Annotated[int | None, typer.Option(help="Attention heads, which no weight shows.")] = None,
+    resolution: Annotated[int | None, typer.Option(help="A tokenizer's pixels a side, which no weight shows.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Of the weights, as its source says.")] = None,
+) -> None:
+    from models.checkpoint import CheckpointError
+    from models.family import families
+
+    options: dict[str, Any] = {
+        "tokenizer": tokenizer,
+        "classes": classes,
+        "heads": heads,
+        "resolution": resolution,
+        "licence": licence,
+    }
+    given = {name: value for name, value in options.items() if value is not None}
+    with one_line(CheckpointError, OSError, ValueError):
+        importers = {name: run for family in families().values() for name, run in family.importers.items()}
+        if layout not in importers:
+            raise Refusal(f"there is no layout {layout!r}; there are: {', '.join(sorted(importers))}")
+        if not source.is_file():
+            raise Refusal(f"no such file: {source}")
+        try:
+            report = importers[layout](source, out, **given)
+        except TypeError as error:  # an option that the layout lacks, or one that it needs
+            raise Refusal(f"{layout}: {error}") from None
+    typer.echo(str(report))
