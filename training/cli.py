@@ -94,6 +94,34 @@ def evaluate(
     Console().print_json(text)
 
 
+@app.command()
+def publish(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint made from Fashion-MNIST.")],
+    out: Annotated[Path, typer.Option(help="Where the measured checkpoint with its card goes.")],
+    notes: Annotated[Path, typer.Option(help="Text file: how it was trained, for the card.")],
+    curves: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=RUN_DIRECTORY whose curves are shown: tokenizer, decoder, generator."),
+    ] = None,
+    data_dir: DataDir = None,
+    count: Annotated[int, typer.Option(help="Samples to measure.")] = 10_000,
+    change: Annotated[list[str] | None, typer.Option("--set", help="A new default for sampling: key=value.")] = None,
+) -> None:
+    """Measure a checkpoint, fix its sampling defaults, and write pictures and a model card."""
+    from training.evaluate.publish import publish as make
+
+    runs = {name: Path(place) for name, place in map(_pair, curves or [])}
+    make(
+        checkpoint,
+        out,
+        runs,
+        notes.read_text(encoding="utf-8").strip(),
+        dict(map(_pair, change or [])),
+        data_dir,
+        count,
+    )
+
+
 def _pair(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals:

@@ -18,16 +18,16 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from models.architecture import architecture_dict, parse_architecture
-from models.checkpoint import CheckpointConfig, DataSource, read_config
+from models.checkpoint import CheckpointConfig, DataSource
 from models.maskgit.network import UViT
 from models.spec import Sampling
 from models.tokenizers.vqgan import VQGAN
-from models.tokenizers.vqgan_config import VQGANConfig
-from models.weights import load_module, save_checkpoint
+from models.weights import save_checkpoint
 from training.data import ImageSet, load
 from training.data.tokens import TokenSet, load_tokens, save_tokens, tokenise
 from training.evaluate.classifier import fit
 from training.evaluate.metrics import balanced_labels
+from training.evaluate.report import load_tokenizer
 from training.evaluate.sampling import sample_images, wrap
 from training.objectives.masked_tokens import MaskedTokenTask
 from training.objectives.perceptual import PerceptualNet, load_perceptual, save_perceptual
@@ -79,12 +79,6 @@ def run_recipe(recipe: Recipe, where: Where) -> Path:
         inner = replace(where, out=where.out / "tokenizer", stop_at=None)
         place = run_recipe(read_recipe(recipe.tokenizer_recipe), inner)
     return _run_generator(recipe, recipe.generator, data, place, where, accelerator)
-
-
-def load_tokenizer(place: Path) -> VQGAN:
-    """A tokenizer checkpoint's network. Raises CheckpointError."""
-    config = VQGANConfig.from_dict(read_config(place).architecture)
-    return load_module(VQGAN(config), place)
 
 
 def _run_tokenizer(

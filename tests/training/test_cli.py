@@ -13,8 +13,8 @@ from models.maskgit.family import family
 from models.tokenizers.vqgan import VQGAN
 from training.cli import app
 from training.data import load
+from training.evaluate.report import load_tokenizer
 from training.recipe import read_recipe, recipe_names
-from training.runs import load_tokenizer
 
 runner = CliRunner()
 

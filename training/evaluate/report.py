@@ -3,7 +3,7 @@
 import time
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,24 +27,45 @@ from training.evaluate.metrics import (
 from training.evaluate.sampling import sample_images, wrap
 
 
+def load_tokenizer(place: Path) -> VQGAN:
+    """A tokenizer checkpoint's network. Raises CheckpointError."""
+    return load_module(VQGAN(VQGANConfig.from_dict(read_config(place).architecture)), place)
+
+
+def load_pair(place: Path) -> tuple[UViT, VQGAN]:
+    """A generator checkpoint's networks. Raises CheckpointError."""
+    config = read_config(place)
+    network = load_module(UViT(UViTConfig.from_dict(config.architecture)), place)
+    return network, load_tokenizer(tokenizer_directory(place, config))
+
+
+def changed(changes: Mapping[str, str]) -> dict[str, Any]:
+    """Sampling values from text, each read as TOML or as a plain word."""
+    values: dict[str, Any] = {}
+    for key, text in changes.items():
+        try:
+            values[key] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            values[key] = text
+    return values
+
+
 def evaluate_checkpoint(
     place: Path, data_dir: Path | None, count: int, seed: int, changes: Mapping[str, str]
 ) -> dict[str, Any]:
     """Scores of a Fashion-MNIST checkpoint; a tokenizer's alone when `place` is one. Raises CheckpointError."""
     config = read_config(place)
     is_tokenizer = config.family == "vqgan"
-    home = place if is_tokenizer else tokenizer_directory(place, config)
-    tokenizer = load_module(VQGAN(VQGANConfig.from_dict(read_config(home).architecture)), home)
+    tokenizer = load_tokenizer(place if is_tokenizer else tokenizer_directory(place, config))
     classifier = load_classifier()
     test = load("fashion", "test", data_dir)
     real = reference(classifier, load("fashion", "train", data_dir), test)
     scores: dict[str, Any] = {"tokenizer": asdict(score_tokenizer(tokenizer, classifier, real, test))}
     if is_tokenizer:
         return scores
-    sampling = parse_architecture(Sampling, config.decoding, "decoding")
-    values = {key: tomllib.loads(f"value = {text}")["value"] for key, text in changes.items()}
-    sampling = replace(sampling, **values)
-    network = load_module(UViT(UViTConfig.from_dict(config.architecture)), place)
+    decoding = dict(config.decoding) | changed(changes)
+    sampling = parse_architecture(Sampling, decoding, "decoding")
+    network, _ = load_pair(place)
     labels = balanced_labels(len(config.classes), count)
     start = time.perf_counter()
     images = sample_images(wrap(network, tokenizer, sampling), labels, sampling, seed)

@@ -4,9 +4,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+GAIN = 6.0
+
 
 class PatchDiscriminator(nn.Module):
-    """Images [B, C, H, W] -> one logit per patch [B, 1, H/4, W/4]; spectral norm keeps it Lipschitz."""
+    """Images [B, C, H, W] -> one logit per patch [B, 1, H/4, W/4].
+
+    Spectral norm makes every layer 1-Lipschitz; GAIN sets the slope of the whole.
+    """
 
     def __init__(self, channels: int, width: int = 32) -> None:
         super().__init__()
@@ -21,7 +26,7 @@ class PatchDiscriminator(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.layers(images)
+        return self.layers(GAIN * images)
 
 
 def hinge_real_fake(real: Tensor, fake: Tensor) -> Tensor:
