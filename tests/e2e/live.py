@@ -55,10 +55,10 @@ def serving(models: list[Path], threads: int = 1, policy: Policy | None = None, 
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="server")
         thread.start()
         try:
-            assert up.wait(30), "the server did not start"
+            assert up.wait(120), "the server did not start"
             yield Live(url_of(listener), engine)
         finally:
             server.should_exit = True
-            thread.join(30)
+            thread.join(120)
             engine.stop()
             listener.close()

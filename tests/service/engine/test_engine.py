@@ -66,7 +66,7 @@ class Client:
         return [event for event in self.events[ticket] if isinstance(event, SampleDone)]
 
     def _read(self) -> None:
-        assert self._ready.acquire(timeout=30), f"nothing comes after {self.events}"
+        assert self._ready.acquire(timeout=170), f"nothing comes after {self.events}"
         for event in self._mailbox.take():
             self.events[event.request].append(event)
 
@@ -204,7 +204,7 @@ class Gated(ToyDecoder):
 
     def run(self, work: Work, seqs: Seq[Sequence]) -> None:
         self.began.release()
-        assert self.leave.acquire(timeout=30)
+        assert self.leave.acquire(timeout=170)
         super().run(work, seqs)
 
 
@@ -212,7 +212,7 @@ def test_a_cancel_takes_effect_at_the_next_tick(start: Start) -> None:
     decoder = Gated()
     engine = start(decoder)
     client = Client(engine).submit(toy_ticket("a", n=3))
-    assert decoder.began.acquire(timeout=30)
+    assert decoder.began.acquire(timeout=170)
     engine.cancel("a")
     decoder.leave.release()
     assert codes(client.over()) == {"a": "cancelled"}
@@ -224,7 +224,7 @@ def test_a_cancel_takes_effect_at_the_next_tick(start: Start) -> None:
 def test_who_arrives_during_a_forward_joins_the_next(start: Start) -> None:
     decoder = Gated()
     client = Client(start(decoder)).submit(toy_ticket("a", seed=1))
-    assert decoder.began.acquire(timeout=30)
+    assert decoder.began.acquire(timeout=170)
     client.submit(toy_ticket("b", seed=2))
     decoder.leave.release(100)
     assert codes(client.over()) == {}
@@ -235,11 +235,11 @@ def test_stop_ends_the_thread_and_tells_who_waits(start: Start) -> None:
     decoder = Gated()
     engine = start(decoder)
     client = Client(engine).submit(toy_ticket("a"))
-    assert decoder.began.acquire(timeout=30)
+    assert decoder.began.acquire(timeout=170)
     stopper = threading.Thread(target=engine.stop)
     stopper.start()
     decoder.leave.release(100)
-    stopper.join(30)
+    stopper.join(170)
     assert codes(client.over()) == {"a": "draining"}
     assert not engine.vitals().alive and not decoder.live
     with pytest.raises(Draining):
