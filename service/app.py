@@ -87,7 +87,8 @@ def _routed(**options: Any) -> FastAPI:
 
 def _services(settings: Settings, dispatcher: Dispatcher) -> Services:
     metrics = Metrics()
-    metrics.watch("requests_running", "Sequences being decoded", lambda: dispatcher.health().running)
+    dispatcher.watch(metrics.stepped)
+    metrics.watch("sequences_running", "Samples being decoded", lambda: dispatcher.health().running)
     metrics.watch("requests_waiting", "Requests not started", lambda: dispatcher.health().waiting)
     return Services(
         settings=settings,

@@ -169,8 +169,7 @@ def _dispatcher(settings: "Settings", catalogue: "Catalogue") -> "Dispatcher":
     from service.engine.fingerprint import pick_device
     from service.engine.policy import Policy
 
-    gpu = not pick_device(settings.device).startswith("cpu")
-    policy = Policy(tick_seconds=0.02 if gpu else 0.1, max_waiting=settings.max_waiting)
+    policy = replace(Policy.for_device(pick_device(settings.device)), max_waiting=settings.max_waiting)
     if settings.tick_budget_seconds is not None:
         policy = replace(policy, tick_seconds=settings.tick_budget_seconds)
     if settings.memory_budget_bytes is not None:

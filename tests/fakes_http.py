@@ -14,6 +14,7 @@ from models.family import Family, Understood
 from models.prompts import understand_class
 from models.spec import DecoderSpec, Sampling
 from service.dispatch.base import Health
+from service.engine.batch import StepRecord
 from service.engine.events import Done, Event, Preview, Progress, Report, SampleDone
 from service.engine.request import DoesNotFit, Refused, Ticket, UnknownModel
 
@@ -137,6 +138,9 @@ class FakeDispatcher:
     @property
     def request(self) -> GenerationRequest:
         return self.tickets[-1].request
+
+    def watch(self, listener: Callable[[StepRecord], None]) -> None:
+        """Nothing runs in batches here."""
 
     def submit(self, ticket: Ticket) -> FakeSubscription:
         if self.refuse is not None:

@@ -1,10 +1,11 @@
 """Where a request runs is a dispatcher's business; the HTTP layer knows only this. Free of torch."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from models.catalogue import Catalogue
+from service.engine.batch import StepRecord
 from service.engine.events import Event
 from service.engine.request import Ticket
 
@@ -42,6 +43,10 @@ class Dispatcher(Protocol):
         ...
 
     def health(self) -> Health: ...
+
+    def watch(self, listener: Callable[[StepRecord], None]) -> None:
+        """`listener` hears of every batch that ran here, from the engine's thread."""
+        ...
 
     async def drain(self, timeout: float) -> None:
         """Refuse new tickets, let the running ones finish for `timeout` seconds, then fail the rest with `draining`."""

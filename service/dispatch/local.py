@@ -1,11 +1,12 @@
 """The embedded dispatcher: requests run on an engine in this process."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
 from models.catalogue import Catalogue
 from service.dispatch.base import Health, Subscription
+from service.engine.batch import StepRecord
 from service.engine.engine import Engine
 from service.engine.events import Event, Terminal
 from service.engine.mailbox import Mailbox
@@ -59,6 +60,9 @@ class LocalDispatcher:
 
     def now(self) -> float:
         return self.engine.now()
+
+    def watch(self, listener: Callable[[StepRecord], None]) -> None:
+        self.engine.watchers.append(listener)
 
     def health(self) -> Health:
         vitals = self.engine.vitals()

@@ -56,10 +56,10 @@ class Engine:
         self._threads = threads
         if threads is not None:
             torch.set_num_threads(threads)
-        default = Policy(tick_seconds=0.1 if self.device == "cpu" else 0.02)
-        self.scheduler = StepScheduler(policy or default, fingerprint(self.device, dtype))
+        chosen = policy or Policy.for_device(self.device)
+        self.scheduler = StepScheduler(chosen, fingerprint(self.device, dtype))
         self.decoders: dict[str, IterativeDecoder] = {}
-        self.watch: Callable[[StepRecord], None] | None = None
+        self.watchers: list[Callable[[StepRecord], None]] = []
         self._loader = Loader(self.device, dtype, self._loaded)
         self._lock = threading.Lock()  # around the scheduler and the subscribers
         self._wake = threading.Condition()
@@ -174,9 +174,9 @@ class Engine:
                 self.scheduler.commit(batch, now - started, now, artifacts)
                 events = self.scheduler.take_events()
                 record = self.scheduler.log[-1]
-            if self.watch is not None:
-                self.watch(record)
             self._publish(events)
+            for watcher in self.watchers:
+                watcher(record)
 
     def _failed(self, batch: Batch, error: Exception) -> None:
         """A failure stays with its owner: who is named fails, else the halves run on their own until it is alone."""

@@ -1,5 +1,6 @@
 """The numbers that the scheduler obeys."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -39,3 +40,11 @@ class Policy:
     row_seconds: float = 1e-3  # assumed cost of a row while nothing was measured
     log_size: int = 1024
     weights: Mapping[Kind, float] = field(default_factory=lambda: dict(WEIGHTS))
+
+    @classmethod
+    def for_device(cls, device: str) -> "Policy":
+        """Ticks of 100 ms on a CPU, where half the memory may be reserved; 20 ms elsewhere."""
+        if device != "cpu":
+            return cls(tick_seconds=0.02)
+        physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return cls(tick_seconds=0.1, memory_budget=physical // 2)

@@ -107,7 +107,7 @@ class Jobs:
             request=request,
             priority=Priority[(body.priority or "normal").upper()],
             deadline=deadline,
-            allow_fewer_steps=body.allow_fewer_steps or False,
+            allow_fewer_steps=deadline is not None if body.allow_fewer_steps is None else body.allow_fewer_steps,
             owner=self.context.owner,
         )
 

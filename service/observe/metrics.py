@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from service.engine.batch import StepRecord
+
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
 
@@ -38,6 +40,21 @@ class Metrics:
         )
         self.failed = Counter("maskserve_failed", "Requests that ended with an error", ["code"], registry=self.registry)
         self.rejected = Counter("maskserve_rejected", "Requests not taken", ["reason"], registry=self.registry)
+
+        self.step_seconds = self._seconds("step_duration_seconds", "One batch of the engine", ["model", "kind"])
+        self.batch = Histogram(
+            "maskserve_batch_size",
+            "Sequences that shared a batch",
+            ["model", "kind"],
+            buckets=(1, 2, 4, 8, 16, 32, 64),
+            registry=self.registry,
+        )
+
+    def stepped(self, record: StepRecord) -> None:
+        """The engine committed a batch."""
+        labels = (record.lane.model, record.kind)
+        self.step_seconds.labels(*labels).observe(record.elapsed)
+        self.batch.labels(*labels).observe(record.samples)
 
     def _seconds(self, name: str, text: str, labels: list[str]) -> Histogram:
         return Histogram(f"maskserve_{name}", text, labels, buckets=SECONDS, registry=self.registry)
