@@ -7,6 +7,7 @@ and torch version draws the same numbers.
 import hashlib
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -15,9 +16,12 @@ from torch import Tensor
 _MASK = 0xFFFFFFFF
 _MULTIPLY = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
+_ROUNDS = 10
 
 
 class Purpose(IntEnum):
+    """Which word of a row's Philox block is used."""
+
     TOKEN = 0  # the draw that is written
     SCORE = 1  # the draw that only ranks positions
     CHOICE = 2  # the Gumbel noise of the confidence
@@ -32,6 +36,14 @@ class Rows:
     key: Tensor  # int64, from `sequence_key`
     step: Tensor
     position: Tensor
+
+    def take(self, which: Tensor | slice) -> "Rows":
+        return Rows(self.sequence[which], self.key[which], self.step[which], self.position[which])
+
+    @cached_property
+    def uniforms(self) -> Tensor:
+        """[4, R]: one number per purpose."""
+        return to_unit(philox(self.key, self.position, self.step))
 
 
 class Noise(Protocol):
@@ -51,13 +63,12 @@ class CounterNoise:
 
     def categorical(self, logits: Tensor, rows: Rows, purpose: Purpose) -> Tensor:
         cdf = logits.softmax(dim=-1).cumsum(dim=-1)  # [R, K]
-        u = uniform(rows.key, rows.step, purpose, rows.position)
-        drawn = torch.searchsorted(cdf, (u * cdf[:, -1]).unsqueeze(-1), right=True).squeeze(-1)
+        u = rows.uniforms[purpose] * cdf[:, -1]
+        drawn = torch.searchsorted(cdf, u.unsqueeze(-1), right=True).squeeze(-1)
         return drawn.clamp_(max=logits.shape[-1] - 1)
 
     def gumbel(self, rows: Rows) -> Tensor:
-        u = uniform(rows.key, rows.step, Purpose.CHOICE, rows.position)
-        return -torch.log(-torch.log(u))
+        return -torch.log(-torch.log(rows.uniforms[Purpose.CHOICE]))
 
 
 def sequence_key(seed: int, sample: int) -> int:
@@ -67,26 +78,27 @@ def sequence_key(seed: int, sample: int) -> int:
 
 
 def uniform(key: Tensor, step: Tensor, purpose: Purpose, position: Tensor) -> Tensor:
-    """Uniforms in the open interval (0, 1), fp32 [R], exact multiples of 2^-24."""
-    bits = philox(key, position, step, int(purpose))
+    """Uniforms in the open interval (0, 1), fp32 [R], odd multiples of 2^-24."""
+    return to_unit(philox(key, position, step)[purpose])
+
+
+def to_unit(bits: Tensor) -> Tensor:
+    """32-bit words as fp32 in the open interval (0, 1): their upper 23 bits, centred."""
     return ((bits >> 9).to(torch.float32) + 0.5) * 2.0**-23
 
 
-def philox(key: Tensor, c0: Tensor, c1: Tensor, c2: int) -> Tensor:
-    """First word of Philox 4x32-10 for counters (c0, c1, c2, 0): int64 [R] in [0, 2^32)."""
-    k0, k1 = key & _MASK, (key >> 32) & _MASK
-    x0, x1 = c0 & _MASK, c1 & _MASK
-    x2 = torch.full_like(x0, c2)
-    x3 = torch.zeros_like(x0)
-    for _ in range(10):
-        high0, low0 = _multiply(x0, _MULTIPLY[0])
-        high1, low1 = _multiply(x2, _MULTIPLY[1])
-        x0, x1, x2, x3 = high1 ^ x1 ^ k0, low1, high0 ^ x3 ^ k1, low0
-        k0, k1 = (k0 + _WEYL[0]) & _MASK, (k1 + _WEYL[1]) & _MASK
-    return x0
+def philox(key: Tensor, c0: Tensor, c1: Tensor, c2: int = 0) -> Tensor:
+    """Philox 4x32-10 of counters (c0, c1, c2, 0) under 64-bit keys: words [4, R], int64 in [0, 2^32).
 
-
-def _multiply(a: Tensor, b: int) -> tuple[Tensor, Tensor]:
-    """32 x 32 -> 64 bits as (high, low); the wrap of int64 keeps the low 64 bits right."""
-    product = a * b
-    return (product >> 32) & _MASK, product & _MASK
+    The 32 x 32 -> 64 bit products wrap in int64, which keeps all their bits; both halves of a round are one operation.
+    """
+    multiply = torch.tensor(_MULTIPLY[::-1], device=key.device).unsqueeze(1)  # [2, 1]
+    bumps = torch.arange(_ROUNDS, device=key.device).unsqueeze(1) * torch.tensor(_WEYL, device=key.device)
+    keys = torch.stack([key & _MASK, (key >> 32) & _MASK]).add(bumps.unsqueeze(2)).bitwise_and_(_MASK)
+    even = torch.stack([torch.full_like(c0, c2), c0 & _MASK])  # words 2 and 0
+    odd = torch.stack([c1 & _MASK, torch.zeros_like(c1)])  # words 1 and 3
+    for round_key in keys.unbind():  # [2, R] of [rounds, 2, R]
+        product = even * multiply
+        even = (product >> 32).bitwise_and_(_MASK).bitwise_xor_(odd).bitwise_xor_(round_key).flip(0)
+        odd = product.bitwise_and_(_MASK)
+    return torch.stack([even[1], odd[0], even[0], odd[1]])

@@ -5,6 +5,7 @@ Text form: `1,2,4+6,6+7` - commas part groups, the first step of a group is full
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate, chain
 
 
@@ -27,30 +28,35 @@ class Plan:
             raise ValueError(f"a plan reads like '1,2,4+6,6+7', not {text!r}") from None
         return cls(groups)
 
-    @property
+    @cached_property
     def reveals(self) -> tuple[int, ...]:
         return tuple(chain.from_iterable(self.groups))
 
-    @property
+    @cached_property
     def steps(self) -> int:
         return sum(map(len, self.groups))
 
-    @property
+    @cached_property
     def full(self) -> int:
         return len(self.groups)
 
-    @property
+    @cached_property
     def reuse(self) -> int:
         return self.steps - self.full
 
-    @property
+    @cached_property
     def total(self) -> int:
         return sum(self.reveals)
 
-    @property
+    @cached_property
     def boundaries(self) -> tuple[int, ...]:
         """Step indices at which a group begins, and the end."""
         return tuple(accumulate(map(len, self.groups), initial=0))
+
+    @cached_property
+    def targets(self) -> tuple[tuple[int, int], ...]:
+        """Per step: how many tokens its group reveals, and how many of them earlier steps have written."""
+        return tuple((sum(group), sum(group[:at])) for group in self.groups for at in range(len(group)))
 
     def head(self, steps: int) -> "Plan":
         """The groups before `steps`, which must be a boundary."""

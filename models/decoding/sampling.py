@@ -26,7 +26,7 @@ def filter_logits(logits: Tensor, top_k: Tensor, top_p: Tensor) -> Tensor:
 
 def log_prob(logits: Tensor, drawn: Tensor) -> Tensor:
     """log softmax(logits [R, K]) at drawn [R]."""
-    return logits.gather(-1, drawn.unsqueeze(-1)).squeeze(-1) - logits.logsumexp(dim=-1)
+    return logits.log_softmax(dim=-1).gather(-1, drawn.unsqueeze(-1)).squeeze(-1)
 
 
 def rank(scores: Tensor) -> Tensor:

@@ -51,7 +51,7 @@ class KVSlots:
 class PackedAttention:
     """Who attends to whom in a packed batch: `full` branches of `slots.rows` rows each, then ragged reuse branches.
 
-    keep: (rows of the batch [N], rows of the store [N]) that full branches write for the reuse steps to come;
+    keep: (branches [N], slots [N]): full branches whose keys and values the reuse steps to come will read;
     write: store rows [M] that the reuse rows overwrite; reuse: (rows, slot) per reuse branch.
     """
 
@@ -64,16 +64,18 @@ class PackedAttention:
     def __call__(self, block: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         length = self.slots.rows
         dense = self.full * length
-        out = torch.zeros_like(q)  # [R, H, E]; padding rows stay zero
+        keys, values = self.slots.store[block].unbind()
+        parts = []
         if self.full:
-            qf, kf, vf = (t[:dense].view(self.full, length, *t.shape[1:]).transpose(1, 2) for t in (q, k, v))
-            mixed = F.scaled_dot_product_attention(qf, kf, vf)  # [F, H, L+1, E]
-            out[:dense] = mixed.transpose(1, 2).flatten(0, 1)
-        keys, values = self.slots.store[block]
-        if self.keep is not None:
-            rows, stored = self.keep
-            keys.index_copy_(0, stored, k[rows])
-            values.index_copy_(0, stored, v[rows])
+            qf, kf, vf = (t[:dense].view(self.full, length, *t.shape[1:]) for t in (q, k, v))
+            mixed = F.scaled_dot_product_attention(  # [F, H, L+1, E]
+                qf.transpose(1, 2), kf.transpose(1, 2), vf.transpose(1, 2)
+            )
+            parts.append(mixed.transpose(1, 2).flatten(0, 1))
+            if self.keep is not None:
+                branches, held = self.keep
+                keys.unflatten(0, (-1, length))[held] = kf[branches]
+                values.unflatten(0, (-1, length))[held] = vf[branches]
         if self.write is not None:
             fresh = slice(dense, dense + len(self.write))
             keys.index_copy_(0, self.write, k[fresh])
@@ -83,6 +85,8 @@ class PackedAttention:
             own = slice(slot * length, (slot + 1) * length)
             qr, kr, vr = (t.transpose(0, 1).unsqueeze(0) for t in (q[at : at + count], keys[own], values[own]))
             mixed = F.scaled_dot_product_attention(qr, kr, vr)  # [1, H, n+1, E]
-            out[at : at + count] = mixed.squeeze(0).transpose(0, 1)
+            parts.append(mixed.squeeze(0).transpose(0, 1))
             at += count
-        return out
+        if at < len(q):
+            parts.append(q.new_zeros(len(q) - at, *q.shape[1:]))  # padding rows
+        return parts[0] if len(parts) == 1 else torch.cat(parts)  # [R, H, E]

@@ -16,8 +16,9 @@ from models.decoding.schedules import continue_counts, reveal_counts
 from models.decoding.slots import KVSlots
 from models.layers.linear import PackedLinear, pack_linears
 from models.maskgit.network import UViT
-from models.maskgit.state import MaskGITSequence, StatePool, slots_of
-from models.maskgit.step import Probe, commit, decide, evaluate, pack
+from models.maskgit.pack import pack
+from models.maskgit.state import MaskGITSequence, StatePool
+from models.maskgit.step import Probe, commit, decide, evaluate
 from models.spec import DecoderSpec
 from models.tokenizers.vqgan import VQGAN
 
@@ -152,8 +153,7 @@ class MaskGITDecoder:
         branches = 2 if seq.guided else 1
         if seq.full_next:
             return branches * (self.config.length + 1)
-        group = next(g for g, end in enumerate(seq.plan.boundaries[1:]) if seq.step < end)
-        return branches * (1 + sum(seq.plan.groups[group]))
+        return branches * (1 + seq.plan.targets[seq.step][0])
 
     def preview_work(self, seq: Sequence) -> Work:
         return Work(Kind.PREVIEW, "preview", 1)
@@ -183,13 +183,11 @@ class MaskGITDecoder:
         for seq in opening:
             seq.kv = self.slots.take(2 if seq.guided else 1)
         try:
-            packed = pack(self.network, self.pool, self.slots, ordered, full)
-            state = slots_of(ordered, self.device)
-            guidance = self.pool.guidance[state[packed.draw.sequence], packed.draw.step]
-            logits = evaluate(self.network, self.project, packed, guidance)
+            packed = pack(self.pool, self.slots, ordered, full, self.config.null_class)
+            logits = evaluate(self.network, self.project, packed)
             if self.probe is not None:
                 self.probe(ordered, packed.draw, logits)
-            update = decide(self.pool, self.noise, ordered, full, packed, logits)
+            update = decide(self.pool, self.noise, ordered, packed, logits)
         except BaseException:
             for seq in opening:
                 self._close_group(seq)

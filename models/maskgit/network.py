@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.layers.linear import GeluLinear, ResidualLinear
 from models.maskgit.config import UViTConfig
 
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]  # (block, q, k, v [R, H, E]) -> [R, H, E]
@@ -36,22 +37,22 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = heads
         self.qkv = nn.Linear(dim, 3 * dim, bias=qkv_bias)
-        self.proj = nn.Linear(dim, dim)
+        self.proj = ResidualLinear(dim, dim)
 
-    def forward(self, x: Tensor, block: int, attend: Attend) -> Tensor:
+    def forward(self, x: Tensor, residual: Tensor, block: int, attend: Attend) -> Tensor:
         q, k, v = self.qkv(x).view(len(x), 3, self.heads, -1).unbind(1)  # [R, H, E] each
-        out: Tensor = self.proj(attend(block, q, k, v).reshape(len(x), -1))
+        out: Tensor = self.proj(attend(block, q, k, v).reshape(len(x), -1), residual)
         return out
 
 
 class Mlp(nn.Module):
     def __init__(self, dim: int, hidden: int) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(dim, hidden)
-        self.fc2 = nn.Linear(hidden, dim)
+        self.fc1 = GeluLinear(dim, hidden)
+        self.fc2 = ResidualLinear(hidden, dim)
 
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.fc2(F.gelu(self.fc1(x)))
+    def forward(self, x: Tensor, residual: Tensor) -> Tensor:
+        out: Tensor = self.fc2(self.fc1(x), residual)
         return out
 
 
@@ -69,8 +70,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor, block: int, attend: Attend, skip: Tensor | None = None) -> Tensor:
         if skip is not None:
             x = self.skip_linear(torch.cat([x, skip], dim=-1))
-        x = x + self.attn(self.norm1(x), block, attend)
-        out: Tensor = x + self.mlp(self.norm2(x))
+        x = self.attn(self.norm1(x), x, block, attend)
+        out: Tensor = self.mlp(self.norm2(x), x)
         return out
 
 
@@ -79,12 +80,12 @@ class MlmHead(nn.Module):
 
     def __init__(self, dim: int, words: int) -> None:
         super().__init__()
-        self.fc = nn.Linear(dim, dim)
+        self.fc = GeluLinear(dim, dim)
         self.ln = nn.LayerNorm(dim)
         self.bias = nn.Parameter(torch.zeros(1, 1, words))
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.ln(F.gelu(self.fc(x)))
+        out: Tensor = self.ln(self.fc(x))
         return out
 
 
@@ -116,6 +117,12 @@ class UViT(nn.Module):
     def embed_classes(self, labels: Tensor) -> Tensor:
         """labels [...] -> the class rows [..., D]."""
         rows: Tensor = self.context_embed(labels, torch.zeros_like(labels))
+        return rows
+
+    def embed(self, ids: Tensor, positions: Tensor, starts: Tensor, labels: Tensor) -> Tensor:
+        """Packed rows [R, D]: tokens `ids` at `positions` [R], class rows at `starts` [B] for `labels` [B]."""
+        rows = self.embed_tokens(ids, positions)
+        rows[starts] = self.embed_classes(labels)
         return rows
 
     def trunk(self, x: Tensor, attend: Attend) -> Tensor:

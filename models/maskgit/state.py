@@ -1,6 +1,5 @@
 """The state of MaskGIT sequences: slot-indexed tensors, so that a step gathers its rows instead of looping."""
 
-from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field
 
 import torch
@@ -66,7 +65,3 @@ class StatePool:
             if isinstance(value, Tensor):
                 setattr(self, name, torch.cat([value, value.new_zeros(more, *value.shape[1:])]))
         self.free.extend(range(old, old + more))
-
-
-def slots_of(seqs: Seq[MaskGITSequence], device: str) -> Tensor:
-    return torch.tensor([seq.slot for seq in seqs], dtype=torch.long, device=device)
