@@ -1,0 +1,1 @@
+"""Measurements behind docs/bench.md: `python -m bench --help`, or `make bench DEVICE=cpu|cuda`."""

@@ -1,0 +1,68 @@
+"""A closed loop of requests against an engine in this process: so many in flight, a new one for each that ends."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+from bench.context import Context
+from models.catalogue import Catalogue
+from models.decoder import GenerationRequest
+from models.spec import Sampling
+from service.engine.batch import StepRecord
+from service.engine.engine import Engine
+from service.engine.events import Done, Failed
+from service.engine.mailbox import Mailbox
+from service.engine.policy import Policy
+from service.engine.request import Ticket
+
+
+@dataclass
+class Driver:
+    engine: Engine
+    model: str
+    classes: int
+    numbers: Iterator[int] = field(default_factory=count)
+
+    def run(self, sampling: Sampling, in_flight: int, images: int) -> float:
+        """Seconds for `images` requests of one image each."""
+        ready = threading.Semaphore(0)
+        mailbox = Mailbox(ready.release)
+        sent = done = 0
+        start = time.perf_counter()
+        while done < images:
+            while sent < images and sent - done < in_flight:
+                number = next(self.numbers)
+                request = GenerationRequest("generate", number % self.classes, sampling, seed=number)
+                self.engine.submit(Ticket(str(number), self.model, request), mailbox)
+                sent += 1
+            ready.acquire()
+            for event in mailbox.take():
+                if isinstance(event, Failed):
+                    raise RuntimeError(event.message)
+                done += isinstance(event, Done)
+        return time.perf_counter() - start
+
+    def watch(self) -> list[StepRecord]:
+        """A list to which the engine adds every tick from now on."""
+        records: list[StepRecord] = []
+        self.engine.watchers.append(records.append)
+        return records
+
+
+@contextmanager
+def driver(context: Context, directory: Path) -> Iterator[Driver]:
+    """An engine over one checkpoint, warmed up by one image."""
+    catalogue = Catalogue.scan([directory])
+    [entry] = catalogue.entries.values()
+    policy = Policy(tick_seconds=0.1 if context.device == "cpu" else 0.02)
+    engine = Engine(catalogue, policy, context.device, context.dtype, context.threads).start()
+    try:
+        made = Driver(engine, entry.spec.id, len(entry.spec.classes))
+        made.run(entry.spec.sampling, 2, 2)
+        yield made
+    finally:
+        engine.stop()
