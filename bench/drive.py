@@ -58,8 +58,9 @@ def driver(context: Context, directory: Path) -> Iterator[Driver]:
     """An engine over one checkpoint, warmed up by one image."""
     catalogue = Catalogue.scan([directory])
     [entry] = catalogue.entries.values()
-    policy = Policy(tick_seconds=0.1 if context.device == "cpu" else 0.02)
-    engine = Engine(catalogue, policy, context.device, context.dtype, context.threads).start()
+    engine = Engine(
+        catalogue, Policy.for_device(context.device), context.device, context.dtype, context.threads
+    ).start()
     try:
         made = Driver(engine, entry.spec.id, len(entry.spec.classes))
         made.run(entry.spec.sampling, 2, 2)

@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ def spread(values: Iterable[float], digits: int = 4) -> dict[str, float]:
 def percentile(values: Iterable[float], share: float) -> float:
     """Nearest rank."""
     found = sorted(values)
-    return found[min(len(found) - 1, max(0, round(share * len(found) + 0.5) - 1))]
+    return found[max(0, ceil(share * len(found)) - 1)]
 
 
 @dataclass

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import base64
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,9 @@ MODES = ("batched", "single", "bare")
 def engine_server(options: argparse.Namespace) -> uvicorn.Server:
     settings = Settings(models=[options.models], device=options.device, threads=options.threads, port=0)
     catalogue = Catalogue.scan(settings.models)
-    tick = 0.1 if options.device == "cpu" else 0.02
-    policy = Policy(tick_seconds=tick, max_sequences=1 if options.mode == "single" else 64)
+    policy = Policy.for_device(options.device)
+    if options.mode == "single":
+        policy = replace(policy, max_sequences=1)
     engine = Engine(catalogue, policy, options.device, options.dtype, options.threads).start()
     return make_server(create_app(settings, LocalDispatcher(engine)))
 

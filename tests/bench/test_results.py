@@ -25,7 +25,7 @@ def test_percentiles_are_values_that_occurred() -> None:
 
 def test_a_spread_reads_as_median_and_range() -> None:
     assert cell(spread([3.0, 1.0, 2.0])) == "2 (1-3)"
-    assert cell(spread([1.234567])) == "1.23"
+    assert cell(spread([1.234444])) == "1.23"
     assert cell(1234.6) == "1235" and cell("x") == "x"
 
 
