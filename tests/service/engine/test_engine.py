@@ -1,7 +1,7 @@
 """The engine's thread: failures stay with their owner, cancels take effect, and nobody waits for ever."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from structlog.testing import capture_logs
 
 from models.catalogue import Catalogue, Entry
 from models.decoder import Artifact, GenerationRequest, IterativeDecoder, Kind, Sequence, Work
@@ -69,6 +70,13 @@ class Client:
         assert self._ready.acquire(timeout=170), f"nothing comes after {self.events}"
         for event in self._mailbox.take():
             self.events[event.request].append(event)
+
+
+@pytest.fixture(autouse=True)
+def said() -> Iterator[list[MutableMapping[str, object]]]:
+    """What was logged; nothing is rendered (structlog's default prints every local of every frame)."""
+    with capture_logs() as lines:
+        yield lines  # type: ignore[misc]
 
 
 Start = Callable[..., Engine]
@@ -223,7 +231,7 @@ def test_a_cancel_takes_effect_at_the_next_tick(start: Start) -> None:
 
 def test_who_arrives_during_a_forward_joins_the_next(start: Start) -> None:
     decoder = Gated()
-    client = Client(start(decoder)).submit(toy_ticket("a", seed=1))
+    client = Client(start(decoder, Policy(tick_seconds=1e6))).submit(toy_ticket("a", seed=1))
     assert decoder.began.acquire(timeout=170)
     client.submit(toy_ticket("b", seed=2))
     decoder.leave.release(100)
