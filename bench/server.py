@@ -3,6 +3,8 @@
 import argparse
 import asyncio
 import base64
+import os
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -68,6 +70,9 @@ def main() -> None:
     listener = bind("127.0.0.1", 0)
     server = bare_server(options) if options.mode == "bare" else engine_server(options)
     print(url_of(listener), flush=True)
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:  # nobody reads the request log
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        os.dup2(nowhere.fileno(), sys.stderr.fileno())
     server.run(sockets=[listener])
 
 
