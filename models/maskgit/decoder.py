@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from models.decoder import Artifact, GenerationRequest, Kind, Sequence, Work
 from models.decoding.annealing import anneal
-from models.decoding.noise import CounterNoise, Noise, Purpose, sequence_key, uniform
+from models.decoding.noise import CounterNoise, Noise, sequence_key
 from models.decoding.plan import Plan, grouped
-from models.decoding.schedules import continue_counts, reveal_counts
+from models.decoding.schedules import continue_counts
 from models.decoding.slots import KVSlots
 from models.layers.linear import PackedLinear, pack_linears
+from models.maskgit.admission import check_shapes, choose_plan, unknown_tokens
 from models.maskgit.network import UViT
 from models.maskgit.pack import pack
 from models.maskgit.state import MaskGITSequence, StatePool
@@ -67,48 +68,18 @@ class MaskGITDecoder:
     # -- admission
 
     def admit(self, request: GenerationRequest) -> list[Sequence]:
-        unknown = self._unknown(request)
-        plans = [self._plan(request, int(mask.sum())) for mask in unknown]
-        return [
-            self._place(request, sample, plan, mask)
-            for sample, (plan, mask) in enumerate(zip(plans, unknown, strict=True))
-        ]
-
-    def _unknown(self, request: GenerationRequest) -> list[Tensor]:
-        """Per sample, which tokens are to be made: bool [L]."""
-        length = self.config.length
-        if request.task == "generate":
-            return [torch.ones(length, dtype=torch.bool)] * request.n
-        if request.task == "edit":
-            if request.mask is None:
-                raise ValueError("an edit needs a mask")
-            cell = request.mask.shape[0] // self.config.grid[0], request.mask.shape[1] // self.config.grid[1]
-            rows = request.mask.reshape(self.config.grid[0], cell[0], self.config.grid[1], cell[1])
-            mask = torch.from_numpy(rows.any(axis=(1, 3)).reshape(-1))
-            if not mask.any():
-                raise ValueError("the mask leaves nothing to be made")
-            return [mask] * request.n
-        count = max(1, round(request.strength * length))
-        masks = []
-        for sample in range(request.n):
-            key = torch.full((length,), sequence_key(request.seed, sample))
-            u = uniform(key, torch.zeros(length, dtype=torch.long), Purpose.REMASK, torch.arange(length))
-            mask = torch.zeros(length, dtype=torch.bool)
-            mask[u.argsort(stable=True)[:count]] = True
-            masks.append(mask)
-        return masks
-
-    def _plan(self, request: GenerationRequest, unknown: int) -> Plan:
-        sampling = request.sampling
-        if request.plan is None:
-            steps = min(sampling.num_inference_steps, unknown)
-            counts = reveal_counts(sampling.schedule, unknown, steps)
-            return grouped(counts, sampling.reuse, sampling.full_first)
-        if request.plan.total != unknown:
-            raise ValueError(f"the plan reveals {request.plan.total} tokens, the request leaves {unknown} unknown")
-        if request.plan.steps > self.spec.max_steps:
-            raise ValueError(f"the plan has more than {self.spec.max_steps} steps")
-        return request.plan
+        check_shapes(request, self.spec, self.config.num_classes)
+        unknown = unknown_tokens(request, self.spec)
+        plans = [choose_plan(request, self.spec, int(mask.sum())) for mask in unknown]
+        placed: list[Sequence] = []
+        try:
+            for sample, (plan, mask) in enumerate(zip(plans, unknown, strict=True)):
+                placed.append(self._place(request, sample, plan, mask))
+        except Exception:
+            for seq in placed:
+                self.release(seq)
+            raise
+        return placed
 
     def _place(self, request: GenerationRequest, sample: int, plan: Plan, unknown: Tensor) -> MaskGITSequence:
         pool, slot = self.pool, self.pool.take()
@@ -124,18 +95,26 @@ class MaskGITDecoder:
             joint=request.sampling.draw == "joint",
             bounds=frozenset(plan.boundaries),
         )
+        try:
+            self._fill(seq, unknown)
+        except Exception:
+            pool.give(slot)
+            raise
+        return seq
+
+    def _fill(self, seq: MaskGITSequence, unknown: Tensor) -> None:
+        pool, slot, request = self.pool, seq.slot, seq.request
         pool.ids[slot] = self.config.mask_id
         if request.tokens is not None:
             pool.ids[slot] = torch.from_numpy(request.tokens.astype(np.int64)).to(self.device)
         pool.known[slot] = ~unknown.to(self.device)
         pool.ids[slot].masked_fill_(~pool.known[slot], self.config.mask_id)
         pool.guess[slot] = 0
-        pool.key[slot] = sequence_key(request.seed, sample)
+        pool.key[slot] = sequence_key(request.seed, seq.sample)
         pool.label[slot] = self.config.null_class if request.condition is None else request.condition
         pool.top_k[slot] = request.sampling.top_k
         pool.top_p[slot] = request.sampling.top_p
-        pool.anneal(slot, anneal(plan, request.sampling))
-        return seq
+        pool.anneal(slot, anneal(seq.plan, request.sampling))
 
     # -- works
 
@@ -180,9 +159,9 @@ class MaskGITDecoder:
         ordered = sorted(seqs, key=lambda seq: not seq.full_next)
         full = sum(seq.full_next for seq in ordered)
         opening = [seq for seq in ordered[:full] if (seq.step + 1) not in seq.bounds]
-        for seq in opening:
-            seq.kv = self.slots.take(2 if seq.guided else 1)
         try:
+            for seq in opening:
+                seq.kv = self.slots.take(2 if seq.guided else 1)
             packed = pack(self.pool, self.slots, ordered, full, self.config.null_class)
             logits = evaluate(self.network, self.project, packed)
             if self.probe is not None:

@@ -10,7 +10,7 @@ from models.checkpoint import CheckpointConfig, checkpoint_hash
 from models.decoder import IterativeDecoder
 from models.family import Understood
 from models.importing import Imported
-from models.maskgit.consistency import read_architectures
+from models.maskgit.consistency import MAX_STEPS, read_architectures
 from models.prompts import understand_class
 from models.spec import DecoderSpec, Sampling
 
@@ -47,7 +47,7 @@ class MaskGIT:
             sampling=parse_architecture(Sampling, config.decoding, "decoding"),
             quality={word: steps for word, steps in config.quality.items()},
             min_steps=1,
-            max_steps=min(network.length, 256),
+            max_steps=min(network.length, MAX_STEPS),
             max_reuse=8,
             guidable=True,
             created=int((path / "config.json").stat().st_mtime),

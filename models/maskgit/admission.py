@@ -1,0 +1,75 @@
+"""What a request asks of a grid: which tokens are to be made, in which plan. ValueError where it does not fit."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.decoder import GenerationRequest
+from models.decoding.noise import Purpose, sequence_key, uniform
+from models.decoding.plan import Plan, grouped
+from models.decoding.schedules import reveal_counts
+from models.spec import DecoderSpec
+
+
+def check_shapes(request: GenerationRequest, spec: DecoderSpec, conditions: int) -> None:
+    """Sizes and ranges of everything a caller may hand over; `conditions` counts the classes."""
+    width, height = spec.size
+    if request.n < 1:
+        raise ValueError(f"n is at least 1, not {request.n}")
+    if request.condition is not None and not 0 <= request.condition < conditions:
+        raise ValueError(f"the class index is below {conditions}, not {request.condition}")
+    if request.image is not None and request.image.shape[:2] != (height, width):
+        raise ValueError(f"the image is {width}x{height} pixels, not {_size(request.image)}")
+    if request.mask is not None and request.mask.shape != (height, width):
+        raise ValueError(f"the mask is {width}x{height} pixels, not {_size(request.mask)}")
+    if request.tokens is not None and request.tokens.shape != (spec.length,):
+        raise ValueError(f"the token grid has {spec.length} tokens, not {request.tokens.size}")
+    if request.task != "generate" and request.image is None and request.tokens is None:
+        raise ValueError(f"{request.task} needs an image or a token grid")
+
+
+def unknown_tokens(request: GenerationRequest, spec: DecoderSpec) -> list[Tensor]:
+    """Per sample, which tokens are to be made: bool [L]. A token is, iff its cell of pixels touches the mask."""
+    length, (rows, columns) = spec.length, spec.grid
+    if request.task == "generate":
+        return [torch.ones(length, dtype=torch.bool)] * request.n
+    if request.task == "edit":
+        if request.mask is None:
+            raise ValueError("an edit needs a mask")
+        cells = request.mask.reshape(rows, spec.size[1] // rows, columns, spec.size[0] // columns)
+        mask = torch.from_numpy(cells.any(axis=(1, 3)).reshape(-1))
+        if not mask.any():
+            raise ValueError("the mask leaves nothing to be made")
+        return [mask] * request.n
+    count = max(1, round(request.strength * length))
+    return [_some_tokens(request.seed, sample, length, count) for sample in range(request.n)]
+
+
+def _some_tokens(seed: int, sample: int, length: int, count: int) -> Tensor:
+    """`count` random tokens that depend on (seed, sample) alone: those with the smallest numbers."""
+    key = torch.full((length,), sequence_key(seed, sample))
+    u = uniform(key, torch.zeros(length, dtype=torch.long), Purpose.REMASK, torch.arange(length))
+    mask = torch.zeros(length, dtype=torch.bool)
+    mask[u.argsort(stable=True)[:count]] = True
+    return mask
+
+
+def choose_plan(request: GenerationRequest, spec: DecoderSpec, unknown: int) -> Plan:
+    """The plan that was sent, or one from the sampling parameters."""
+    sampling, plan = request.sampling, request.plan
+    if plan is None:
+        steps = min(sampling.num_inference_steps, unknown)
+        if not 1 <= steps <= spec.max_steps:
+            raise ValueError(f"num_inference_steps is 1 to {spec.max_steps}, not {sampling.num_inference_steps}")
+        plan = grouped(reveal_counts(sampling.schedule, unknown, steps), sampling.reuse, sampling.full_first)
+    if plan.total != unknown:
+        raise ValueError(f"the plan reveals {plan.total} tokens, the request leaves {unknown} unknown")
+    if plan.steps > spec.max_steps:
+        raise ValueError(f"the plan has {plan.steps} steps, more than {spec.max_steps}")
+    if max(map(len, plan.groups)) > 1 + spec.max_reuse:
+        raise ValueError(f"a step of this model is followed by at most {spec.max_reuse} reuse steps")
+    return plan
+
+
+def _size(array: np.ndarray) -> str:
+    return f"{array.shape[1]}x{array.shape[0]}" if array.ndim > 1 else str(array.shape)
