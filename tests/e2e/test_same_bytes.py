@@ -42,7 +42,7 @@ CHECKPOINTS = {
 MIXES = {1: 160, 2: 40}  # over HTTP, by thread count; of these a quarter for random weights
 REQUESTS = {1: 20, 2: 10}  # whose logits are compared
 ASKS = 20  # different requests over HTTP
-POLICY = Policy(max_waiting=1000, log_size=1 << 20)
+POLICY = Policy(tick_seconds=10.0, max_waiting=1000, log_size=1 << 20)  # a slow machine batches too
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
@@ -51,7 +51,7 @@ def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     path = CHECKPOINTS[request.param]
     if path is not None:
         return path
-    network = replace(UViTConfig.preset("fashion"), num_classes=4, depth=2)
+    network = replace(UViTConfig.preset("fashion"), num_classes=4, dim=256, heads=8, depth=2)
     tokenizer = replace(VQGANConfig.preset("tiny"), resolution=32, codebook_size=512)
     return tiny_checkpoint(tmp_path_factory.mktemp("random"), network=network, tokenizer=tokenizer)
 
