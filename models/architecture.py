@@ -12,9 +12,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound="DataclassInstance")
 
 
-def parse_architecture(
-    config_type: type[T], values: Mapping[str, Any], root: str = "architecture"
-) -> T:
+def parse_architecture(config_type: type[T], values: Mapping[str, Any], root: str = "architecture") -> T:
     """Build a config dataclass from JSON values (lists become tuples, types are checked).
 
     Raises ValueError, in one line, naming each wrong or unknown field below `root`.

@@ -73,15 +73,11 @@ def main() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     runtime = closure(project["dependencies"])
-    everything = closure(
-        project["dependencies"] + [item for extra in DEV_EXTRAS for item in extras[extra]]
-    )
+    everything = closure(project["dependencies"] + [item for extra in DEV_EXTRAS for item in extras[extra]])
     runtime_lines = [pin(name, runtime[name]) for name in sorted(runtime)]
     added = [pin(name, everything[name]) for name in sorted(everything.keys() - runtime.keys())]
     (ROOT / "requirements.lock").write_text(HEADER + "\n".join(runtime_lines) + "\n")
-    (ROOT / "requirements-dev.lock").write_text(
-        HEADER + "\n".join(["-r requirements.lock", *added]) + "\n"
-    )
+    (ROOT / "requirements-dev.lock").write_text(HEADER + "\n".join(["-r requirements.lock", *added]) + "\n")
     sys.stdout.write(f"pinned {len(runtime_lines)} run-time and {len(added)} further packages\n")
 
 

@@ -18,7 +18,7 @@ from training.runs import Where, run_recipe
 app = typer.Typer(
     help="Train generators that maskserve serves.\n\n"
     "A first run, seconds long:  maskserve-train run tiny-maskgit --out runs/tiny\n\n"
-    "Then serve it:              maskserve serve runs/tiny/checkpoint\n\n"
+    "Then serve it:              maskserve serve --models runs/tiny/checkpoint\n\n"
     "Kill a run whenever you like: the same command continues where it stopped.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

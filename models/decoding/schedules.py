@@ -1,4 +1,4 @@
-"""Mask schedules: the masked share gamma(r) at progress r in [0, 1], its inverse, step counts from it. Free of torch."""
+"""Mask schedules: the masked share gamma(r) at progress r in [0, 1], its inverse, step counts. Free of torch."""
 
 from collections.abc import Sequence
 from itertools import pairwise

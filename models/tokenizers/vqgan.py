@@ -90,9 +90,7 @@ class Encoder(nn.Module):
     def __init__(self, config: VQGANConfig) -> None:
         super().__init__()
         self.patch = config.patch
-        self.conv_in = nn.Conv2d(
-            config.in_channels * config.patch**2, config.ch, 3, padding=1, bias=False
-        )
+        self.conv_in = nn.Conv2d(config.in_channels * config.patch**2, config.ch, 3, padding=1, bias=False)
         widths = (config.ch, *config.widths)
         self.down = nn.ModuleList(Level(a, b, config, upsample=False) for a, b in pairwise(widths))
         self.mid = Middle(widths[-1], config)
@@ -116,8 +114,7 @@ class Decoder(nn.Module):
         self.conv_in = nn.Conv2d(config.z_channels, widths[-1], 3, padding=1)
         self.mid = Middle(widths[-1], config)
         self.up = nn.ModuleList(
-            Level(widths[index + 1], widths[index], config, upsample=index > 0)
-            for index in range(len(config.widths))
+            Level(widths[index + 1], widths[index], config, upsample=index > 0) for index in range(len(config.widths))
         )
         self.norm_out = nn.GroupNorm(config.norm_groups, widths[0], NORM_EPS)
         self.patch = config.patch

@@ -16,7 +16,8 @@ class VQGANConfig:
     `shortcut` says what the 1x1 convolution of a block that changes width is applied to: its
     "output" (the released MaskGIT weights: the block's input is dropped there) or its "input"
     (an ordinary residual block). `patch` pixels a side are folded into channels before the first
-    convolution and unfolded after the last (space to depth; 1: none). `normalize` puts features and codes on the unit sphere.
+    convolution and unfolded after the last (space to depth; 1: none). `normalize` puts features and
+    codes on the unit sphere.
     """
 
     in_channels: PositiveInt = 3

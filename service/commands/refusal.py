@@ -18,6 +18,8 @@ def one_line(*kinds: type[Exception]) -> Iterator[None]:
     """Turn a Refusal, or one of `kinds`, into a line and the exit status."""
     try:
         yield
-    except (Refusal, *kinds) as error:
+    except Exception as error:
+        if not isinstance(error, (Refusal, *kinds)):
+            raise
         typer.echo(f"error: {' '.join(str(error).split())}", err=True)
         sys.exit(REFUSED)

@@ -49,7 +49,9 @@ class ImageOptions(BaseModel):
         description="Tokens revealed by each step, as in `1,2,4+6,6+7`; wins over steps, schedule and reuse.",
     )
     deadline_ms: int | None = Field(None, ge=1, le=600_000, description="Fail, or shorten, rather than be later.")
-    allow_fewer_steps: bool | None = Field(None, description="Overload or a deadline may shorten the plan. Default: true with `deadline_ms`, else false.")
+    allow_fewer_steps: bool | None = Field(
+        None, description="Overload or a deadline may shorten the plan. Default: true with `deadline_ms`, else false."
+    )
     priority: Literal["high", "normal", "low"] | None = None
 
 

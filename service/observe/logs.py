@@ -35,8 +35,10 @@ def _processors(format: str, out: TextIO) -> list[Processor]:
     rendering: list[Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if format == "json" or (format == "auto" and not out.isatty())
-        else [structlog.dev.ConsoleRenderer(
+        else [
+            structlog.dev.ConsoleRenderer(
                 colors=False, timestamp_key="ts", exception_formatter=structlog.dev.plain_traceback
-            )]
+            )
+        ]
     )
     return [*shared, *rendering]

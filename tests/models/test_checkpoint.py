@@ -183,7 +183,6 @@ def test_the_schema_names_every_key() -> None:
 
 def test_configs_are_read_without_torch() -> None:
     code = (
-        "import sys, models.checkpoint, models.maskgit.consistency, models.importing;"
-        "assert 'torch' not in sys.modules"
+        "import sys, models.checkpoint, models.maskgit.consistency, models.importing;assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

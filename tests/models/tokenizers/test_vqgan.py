@@ -46,9 +46,7 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
 
 
 @torch.no_grad()
-def test_encoder_matches_the_official_features_and_ids(
-    official: VQGAN, io: dict[str, Tensor]
-) -> None:
+def test_encoder_matches_the_official_features_and_ids(official: VQGAN, io: dict[str, Tensor]) -> None:
     features = official.encode_features(io["image_in"])
     torch.testing.assert_close(features, io["encoder_out"], atol=1e-4, rtol=0)
     ids = official.encode(io["image_in"])
@@ -61,9 +59,7 @@ def test_decoder_matches_the_official_images(official: VQGAN, io: dict[str, Tens
     ids = io["codes"].flatten(1).long()
     images = official.decode_features(official.embed(ids))
     torch.testing.assert_close(images, io["decoded"], atol=1e-4, rtol=0)
-    torch.testing.assert_close(
-        official.decode(ids), io["decoded"].clamp(0.0, 1.0), atol=1e-4, rtol=0
-    )
+    torch.testing.assert_close(official.decode(ids), io["decoded"].clamp(0.0, 1.0), atol=1e-4, rtol=0)
 
 
 @torch.no_grad()
