@@ -1,4 +1,8 @@
-"""Settings shared by every test: two torch threads, a Hypothesis profile without deadlines."""
+"""For every test: two torch threads that wait without spinning, a Hypothesis profile without deadlines."""
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch loads; tests share their cores with servers
 
 import torch
 from hypothesis import settings

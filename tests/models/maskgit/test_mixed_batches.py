@@ -61,7 +61,7 @@ def test_logits_are_bitwise_those_of_a_lone_sequence(threads: int) -> None:
     try:
         decoder = tiny_decoder(grid=(8, 8), dim=192, heads=6, depth=4, codebook_size=512)
         rng = random.Random(5)
-        requests = [random_request(rng, seed, 64) for seed in range(24)]
+        requests = [random_request(rng, seed, 64) for seed in range(12)]
         lone, mixed = Log(), Log()
         decoder.probe = lone
         wanted = {r.seed: alone(decoder, r) for r in requests}
@@ -84,7 +84,7 @@ def test_logits_are_bitwise_those_of_a_lone_sequence(threads: int) -> None:
                     running.remove(seq)
                     got[seq.request.seed].append(decoder.pool.ids[seq.slot].clone())  # type: ignore[attr-defined]
                     decoder.release(seq)
-        assert shared > 50 and both > 30
+        assert shared > 25 and both > 15
         assert lone.seen.keys() == mixed.seen.keys()
         wrong = [key for key, logits in lone.seen.items() if not torch.equal(logits, mixed.seen[key])]
         assert not wrong, f"{len(wrong)} of {len(lone.seen)} steps differ, first {wrong[0]}"
