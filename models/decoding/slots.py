@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 class KVSlots:
-    """[blocks, 2, capacity * rows, heads, head_dim], grown by doubling; slot i owns rows [i * rows, (i + 1) * rows)."""
+    """[blocks, 2, capacity * rows, heads, head_dim], grown by a quarter; slot i owns rows [i * rows, (i + 1) * rows)."""
 
     def __init__(self, blocks: int, rows: int, heads: int, head_dim: int, device: str, dtype: torch.dtype) -> None:
         self.rows = rows
@@ -39,7 +39,7 @@ class KVSlots:
         return blocks * 2 * self.rows * heads * head_dim * self.store.element_size()
 
     def _grow(self) -> None:
-        more = max(4, self.capacity)
+        more = max(4, self.capacity // 4)
         blocks, two, _, heads, head_dim = self.store.shape
         added = self.store.new_zeros(blocks, two, more * self.rows, heads, head_dim)
         self.store = torch.cat([self.store, added], dim=2)

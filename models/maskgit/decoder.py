@@ -208,7 +208,7 @@ class MaskGITDecoder:
         branches = 2 if request.sampling.guidance_scale != 1.0 else 1
         reuses = request.sampling.reuse > 0 or (request.plan is not None and request.plan.reuse > 0)
         rows = branches * (self.config.length + 1)
-        width = int(self.config.dim * (self.config.mlp_ratio + 8)) * 4
+        width = int(self.config.dim * (self.config.mlp_ratio + 8 + self.config.depth / 2)) * 4  # skips included
         logits = self.config.length * self.config.codebook_size * 4 * 4
         kept = self.slots.slot_bytes * branches if reuses else 0
         return request.n * (rows * width + logits + kept + self.config.length * 64)

@@ -12,7 +12,7 @@ import torch
 from structlog.testing import capture_logs
 
 from models.catalogue import Catalogue, Entry
-from models.decoder import Artifact, GenerationRequest, IterativeDecoder, Kind, Sequence, Work
+from models.decoder import Artifact, GenerationRequest, IterativeDecoder, Kind, PoisonedRows, Sequence, Work
 from models.decoding.plan import Plan
 from models.spec import DecoderSpec, Sampling
 from service.dispatch.local import LocalDispatcher
@@ -161,6 +161,76 @@ def test_who_alone_is_too_large_fails_alone(start: Start) -> None:
     engine = start(ToyDecoder(oom_rows=20))
     tickets = [toy_ticket("large", 0, guidance_scale=2.0), toy_ticket("small", 1)]
     assert codes(Client(engine).submit(*tickets).over()) == {"large": "out_of_memory"}
+
+
+class Clumsy(ToyDecoder):
+    """Fails where `fault` says, for the request of seed 5 or the batch that holds it."""
+
+    fault = ""
+
+    def _fails(self, where: str, seqs: Seq[Sequence]) -> bool:
+        return self.fault == where and any(seq.request.seed == 5 for seq in seqs)
+
+    def run(self, work: Work, seqs: Seq[Sequence]) -> None:
+        if self._fails("nameless poison", seqs):
+            raise PoisonedRows([])
+        super().run(work, seqs)
+
+    def next_work(self, seq: Sequence) -> Work | None:
+        if self._fails("next_work", [seq]) and seq.step == 3:
+            raise KeyError("no work")
+        return super().next_work(seq)
+
+    def snapshot(self, seq: Sequence) -> object:
+        if self._fails("snapshot", [seq]):
+            raise MemoryError
+        return super().snapshot(seq)
+
+    def finish(self, seqs: Seq[Sequence]) -> list[Artifact]:
+        if self._fails("finish", seqs):
+            return super().finish(seqs)[1:]
+        return super().finish(seqs)
+
+    def release(self, seq: Sequence) -> None:
+        super().release(seq)
+        if self._fails("release", [seq]):
+            raise KeyError("not mine")
+
+    def preview(self, snapshots: Seq[object]) -> list[Artifact]:
+        if self.fault == "preview":
+            raise RuntimeError("no picture")
+        return super().preview(snapshots)
+
+
+@pytest.mark.parametrize("fault", ["nameless poison", "next_work", "snapshot", "finish"])
+def test_no_fault_of_a_decoder_reaches_a_neighbour(start: Start, fault: str) -> None:
+    decoder = Clumsy()
+    decoder.fault = fault
+    engine = start(decoder)
+    client = Client(engine).submit(*(toy_ticket(str(seed), seed, partials=1) for seed in range(9)))
+    assert codes(client.over()).keys() == {"5"}
+    assert engine.vitals().alive
+    assert not decoder.live
+
+
+@pytest.mark.parametrize("fault", ["preview", "release"])
+def test_what_can_be_forgiven_fails_nobody(start: Start, fault: str) -> None:
+    decoder = Clumsy()
+    decoder.fault = fault
+    engine = start(decoder)
+    client = Client(engine).submit(*(toy_ticket(str(seed), seed, partials=2) for seed in (4, 5, 6)))
+    assert codes(client.over()) == {}
+    assert engine.vitals().alive
+
+
+def test_a_reader_that_cannot_be_woken_harms_nobody(start: Start) -> None:
+    def gone() -> None:
+        raise RuntimeError("the loop is closed")
+
+    engine = start(ToyDecoder())
+    engine.submit(toy_ticket("gone"), Mailbox(gone))
+    assert codes(Client(engine).submit(toy_ticket("here", 1)).over()) == {}
+    assert engine.vitals().alive
 
 
 def test_a_dead_engine_tells_everybody(start: Start) -> None:
