@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from models.architecture import parse_architecture
 from models.checkpoint import read_config
@@ -38,13 +39,21 @@ def publish(
     config = config.model_copy(update={"decoding": decoding})
     save_checkpoint(out, config, load_state(out))
     scores = evaluate_checkpoint(out, data_dir, count, seed=0, changes={})
+    describe(out, scores, runs, notes, data_dir)
+
+
+def describe(
+    out: Path, scores: dict[str, Any], runs: Mapping[str, Path], notes: str, data_dir: Path | None = None
+) -> None:
+    """Write `scores` into config.json and metrics.json of checkpoint `out`, and draw and write its model card."""
+    config = read_config(out)
     metrics = {key: scores[key] for key in ("tokenizer", "real", "samples", "count")}
     config = config.model_copy(update={"metrics": metrics})
     save_checkpoint(out, config, load_state(out))
 
     pictures = ["samples.png", "neighbours.png"]
     network, tokenizer = load_pair(out)
-    sampling = parse_architecture(Sampling, decoding, "decoding")
+    sampling = parse_architecture(Sampling, config.decoding, "decoding")
     labels = balanced_labels(len(config.classes), 10 * len(config.classes))
     images = sample_images(wrap(network, tokenizer, sampling), labels, sampling, seed=0)
     save_png(grid(images, len(config.classes)), out / pictures[0], scale=2)
