@@ -40,6 +40,7 @@ def save_checkpoint(
             raise CheckpointError(f"{directory}: {key} is not finite as {dtype}")
     weights = directory / f".{WEIGHTS}.new"
     save_file(tensors, weights)
+    weights.chmod(0o644)  # safetensors writes for its owner alone
     os.replace(weights, directory / WEIGHTS)
     text = directory / f".{CONFIG}.new"
     text.write_text(config.model_dump_json(indent=2, exclude_none=True) + "\n", encoding="utf-8")

@@ -75,8 +75,8 @@ PRESETS: Mapping[str, dict[str, Any]] = {
         "codebook_size": 32, "resolution": 16, "shortcut": "input", "norm_groups": 4,
     },
     "fashion": {
-        "in_channels": 1, "ch": 24, "ch_mult": (1, 2, 4), "num_res_blocks": 1, "mid_blocks": 1,
-        "z_channels": 64, "codebook_size": 512, "resolution": 32, "shortcut": "input",
-        "norm_groups": 8,
+        "in_channels": 1, "patch": 2, "ch": 64, "ch_mult": (1, 2), "num_res_blocks": 1,
+        "mid_blocks": 1, "z_channels": 16, "codebook_size": 512, "resolution": 32,
+        "shortcut": "input", "norm_groups": 8,
     },
 }  # fmt: skip
