@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 class KVSlots:
-    """[blocks, 2, capacity * rows, heads, head_dim], grown by a quarter; slot i owns rows [i * rows, (i + 1) * rows)."""
+    """[blocks, 2, capacity * rows, heads, head_dim], grown by a quarter; slot i owns `rows` rows from i * rows on."""
 
     def __init__(self, blocks: int, rows: int, heads: int, head_dim: int, device: str, dtype: torch.dtype) -> None:
         self.rows = rows
