@@ -5,6 +5,7 @@ leaves the steps already taken as they were.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate
 from math import sqrt
 
@@ -22,6 +23,7 @@ class Annealed:
     guidance: tuple[float, ...]
 
 
+@lru_cache(maxsize=1024)
 def anneal(plan: Plan, sampling: Sampling) -> Annealed:
     """The schedule of `plan`: see `Sampling` for what each parameter does."""
     total = plan.total

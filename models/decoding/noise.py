@@ -38,7 +38,9 @@ class Rows:
     position: Tensor
 
     def take(self, which: Tensor | slice) -> "Rows":
-        return Rows(self.sequence[which], self.key[which], self.step[which], self.position[which])
+        part = Rows(self.sequence[which], self.key[which], self.step[which], self.position[which])
+        vars(part)["uniforms"] = self.uniforms[:, which]  # hashed once for all parts
+        return part
 
     @cached_property
     def uniforms(self) -> Tensor:

@@ -1,5 +1,7 @@
 """What a request asks of a grid: which tokens are to be made, in which plan. ValueError where it does not fit."""
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -61,7 +63,7 @@ def choose_plan(request: GenerationRequest, spec: DecoderSpec, unknown: int) -> 
         steps = min(sampling.num_inference_steps, unknown)
         if not 1 <= steps <= spec.max_steps:
             raise ValueError(f"num_inference_steps is 1 to {spec.max_steps}, not {sampling.num_inference_steps}")
-        plan = grouped(reveal_counts(sampling.schedule, unknown, steps), sampling.reuse, sampling.full_first)
+        plan = _planned(sampling.schedule, unknown, steps, sampling.reuse, sampling.full_first)
     if plan.total != unknown:
         raise ValueError(f"the plan reveals {plan.total} tokens, the request leaves {unknown} unknown")
     if plan.steps > spec.max_steps:
@@ -69,6 +71,11 @@ def choose_plan(request: GenerationRequest, spec: DecoderSpec, unknown: int) -> 
     if max(map(len, plan.groups)) > 1 + spec.max_reuse:
         raise ValueError(f"a step of this model is followed by at most {spec.max_reuse} reuse steps")
     return plan
+
+
+@lru_cache(maxsize=1024)
+def _planned(schedule: str, unknown: int, steps: int, reuse: int, full_first: int) -> Plan:
+    return grouped(reveal_counts(schedule, unknown, steps), reuse, full_first)
 
 
 def _size(array: np.ndarray) -> str:

@@ -104,15 +104,16 @@ class MaskGITDecoder:
 
     def _fill(self, seq: MaskGITSequence, unknown: Tensor) -> None:
         pool, slot, request = self.pool, seq.slot, seq.request
-        pool.ids[slot] = self.config.mask_id
+        ids: Tensor | int = self.config.mask_id
         if request.tokens is not None:
-            pool.ids[slot] = torch.from_numpy(request.tokens.astype(np.int64)).to(self.device)
+            given = torch.from_numpy(request.tokens.astype(np.int64))
+            ids = given.masked_fill(unknown, self.config.mask_id).to(self.device)
+        pool.ids[slot] = ids
         pool.known[slot] = ~unknown.to(self.device)
-        pool.ids[slot].masked_fill_(~pool.known[slot], self.config.mask_id)
         pool.guess[slot] = 0
-        pool.key[slot] = sequence_key(request.seed, seq.sample)
-        pool.label[slot] = self.config.null_class if request.condition is None else request.condition
-        pool.top_k[slot] = request.sampling.top_k
+        label = self.config.null_class if request.condition is None else request.condition
+        key = sequence_key(request.seed, seq.sample)
+        pool.numbers[slot] = torch.tensor((key, label, request.sampling.top_k))
         pool.top_p[slot] = request.sampling.top_p
         pool.anneal(slot, anneal(seq.plan, request.sampling))
 

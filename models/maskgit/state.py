@@ -35,13 +35,9 @@ class StatePool:
         self.known = rows(length, dtype=torch.bool)
         self.order = rows(length, dtype=torch.long)  # this group's positions by confidence
         self.guess = rows(length, dtype=torch.long)  # likeliest token, for previews
-        self.key = rows(dtype=torch.long)
-        self.label = rows(dtype=torch.long)
-        self.top_k = rows(dtype=torch.long)
+        self.numbers = rows(3, dtype=torch.long)  # key, label, top_k
         self.top_p = rows(dtype=torch.float32)
-        self.temperature = rows(max_steps, dtype=torch.float32)
-        self.choice_temperature = rows(max_steps, dtype=torch.float32)
-        self.guidance = rows(max_steps, dtype=torch.float32)
+        self.annealed = rows(3, max_steps, dtype=torch.float32)  # the fields of `Annealed` per step
         self.free: list[int] = []
 
     def take(self) -> int:
@@ -53,10 +49,32 @@ class StatePool:
         self.free.append(slot)
 
     def anneal(self, slot: int, annealed: Annealed) -> None:
-        steps = len(annealed.temperature)
-        self.temperature[slot, :steps] = torch.tensor(annealed.temperature)
-        self.choice_temperature[slot, :steps] = torch.tensor(annealed.choice_temperature)
-        self.guidance[slot, :steps] = torch.tensor(annealed.guidance)
+        table = torch.tensor((annealed.temperature, annealed.choice_temperature, annealed.guidance))
+        self.annealed[slot, :, : table.shape[1]] = table
+
+    @property
+    def key(self) -> Tensor:
+        return self.numbers[:, 0]
+
+    @property
+    def label(self) -> Tensor:
+        return self.numbers[:, 1]
+
+    @property
+    def top_k(self) -> Tensor:
+        return self.numbers[:, 2]
+
+    @property
+    def temperature(self) -> Tensor:
+        return self.annealed[:, 0]
+
+    @property
+    def choice_temperature(self) -> Tensor:
+        return self.annealed[:, 1]
+
+    @property
+    def guidance(self) -> Tensor:
+        return self.annealed[:, 2]
 
     def _grow(self) -> None:
         old = len(self.ids)

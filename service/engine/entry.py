@@ -68,7 +68,8 @@ class Entry:
         work = self.decoder.next_work(self.seq)
         assert work is not None, "a sequence's last work is its finish"
         self.work = work
-        self.lane = Lane(self.job.ticket.model, work.kind, work.lane)
+        if work.kind is not self.lane.kind or work.lane != self.lane.key:
+            self.lane = Lane(self.job.ticket.model, work.kind, work.lane)
         self.full = work.kind is Kind.STEP and self.decoder.at_boundary(self.seq)
 
     def snapshot(self) -> "Partial":

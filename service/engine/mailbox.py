@@ -7,7 +7,10 @@ from service.engine.events import Event, Preview, Progress, Saved
 
 
 class Mailbox:
-    """`put` never waits. At most one Progress, Preview and Saved per sample lie in it, beside the results."""
+    """`put` never waits. At most one Progress, Preview and Saved per sample lie in it, beside the results.
+
+    `notify` is called, from the thread that puts, when the first event comes to lie in an empty box.
+    """
 
     def __init__(self, notify: Callable[[], None]) -> None:
         self._notify = notify
@@ -19,9 +22,11 @@ class Mailbox:
         if isinstance(event, Progress | Preview | Saved):
             key = (type(event), event.request, event.sample)
         with self._lock:
+            wake = not self._events
             self._events.pop(key, None)
             self._events[key] = event
-        self._notify()
+        if wake:
+            self._notify()
 
     def take(self) -> list[Event]:
         """Everything that lies here, in order."""

@@ -167,15 +167,11 @@ class StepScheduler:
             item.busy = False
         results = dict(zip(batch.entries, artifacts, strict=True)) if artifacts else {}
         for item in batch.entries:
-            if item.job.failure is not None:
-                continue
-            with self._asking(item.job, now):
-                if isinstance(item, Partial):
-                    self._previewed(item, results[item])
-                elif batch.kind is Kind.FINISH:
-                    self._finished(item, results[item], now)
-                else:
-                    self._advanced(item, now)
+            if item.job.failure is None:
+                try:
+                    self._ran(item, results.get(item), now)
+                except Exception:
+                    self._refuse(item.job, now)
         self._bury(batch.entries, now)
 
     def fail(self, entries: Iterable[Item], code: str, message: str, now: float) -> None:
@@ -294,6 +290,15 @@ class StepScheduler:
             partial.lane = partial.lane._replace(urgent=True)
             self._lanes.join(partial)
 
+    def _ran(self, item: Item, artifact: Artifact | None, now: float) -> None:
+        if artifact is None:
+            assert isinstance(item, Entry)
+            self._advanced(item, now)
+        elif isinstance(item, Partial):
+            self._previewed(item, artifact)
+        else:
+            self._finished(item, artifact, now)
+
     def _advanced(self, entry: Entry, now: float) -> None:
         seq = entry.seq
         if steps := seq.step - entry.step:
@@ -386,8 +391,11 @@ class StepScheduler:
         try:
             yield
         except Exception:
-            log.exception("a decoder failed in its books", model=job.ticket.model)
-            self._doom(job, "internal_error", "a step failed; other requests are not affected", now)
+            self._refuse(job, now)
+
+    def _refuse(self, job: Job, now: float) -> None:
+        log.exception("a decoder failed in its books", model=job.ticket.model)
+        self._doom(job, "internal_error", "a step failed; other requests are not affected", now)
 
     def _account(self, batch: Batch, elapsed: float, now: float) -> None:
         rows = batch.rows

@@ -17,7 +17,7 @@ from models.decoding.plan import Plan
 from models.spec import DecoderSpec, Sampling
 from service.dispatch.local import LocalDispatcher
 from service.engine.engine import Engine
-from service.engine.events import Done, Event, Failed, Preview, Progress, Report, SampleDone, Saved, Terminal
+from service.engine.events import Event, Failed, SampleDone, Saved, Terminal
 from service.engine.mailbox import Mailbox
 from service.engine.policy import Policy
 from service.engine.request import Draining, EngineDead, Ticket, UnknownModel
@@ -400,31 +400,6 @@ def test_saved_states_go_on_in_another_engine(start: Start) -> None:
     for one, other in zip(whole.made("a"), moved.made("a"), strict=True):
         assert np.array_equal(one.artifact.tokens, other.artifact.tokens)
     assert sum(kind is Kind.STEP for kind, _ in elsewhere.calls) < 12, "it did not start over"
-
-
-# -- the mailbox
-
-
-def test_a_slow_reader_gets_the_newest_partials_and_every_result() -> None:
-    notified: list[None] = []
-    box = Mailbox(lambda: notified.append(None))
-    picture = Artifact(np.zeros((1, 1, 1), np.uint8), np.zeros(1, np.int32))
-    report = Report("toy", "0", 0, 0, "1", 1, 0, False, "", 0.0, 0.0)
-    for step in range(50):
-        for sample in range(2):
-            box.put(Progress("a", sample, step, 50, step / 50))
-            box.put(Preview("a", sample, step, step, 50, step / 50, picture))
-            box.put(Saved("a", sample, step, b"%d" % step))
-        box.put(SampleDone("b", picture, replace(report, sample=step)))
-    box.put(Done("b"))
-    box.put(Failed("a", "cancelled"))
-    events = box.take()
-    assert len(notified) == 50 * 7 + 2
-    assert [event.report.sample for event in events if isinstance(event, SampleDone)] == list(range(50))
-    assert [type(event) for event in events[-2:]] == [Done, Failed]
-    partial = [event for event in events if isinstance(event, Progress | Preview | Saved)]
-    assert len(partial) == 6 and {event.step for event in partial} == {49}
-    assert box.take() == []
 
 
 def test_models_of_an_engine_share_nothing(start: Start) -> None:
