@@ -134,7 +134,7 @@ class Model:
             while waiting or running:
                 while waiting and len(running) < WINDOW:
                     at, request = waiting.popleft()
-                    ticket = Ticket(f"{next(self._numbers)}", self.spec.id, request)
+                    ticket = Ticket(f"{next(self._numbers)}", self.spec.id, request, progress=True)
                     self.engine.submit(ticket, mailbox)
                     running[ticket.id] = at
                 ready.acquire()

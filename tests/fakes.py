@@ -15,6 +15,7 @@ from models.decoding.plan import Plan, grouped
 from models.spec import DecoderSpec, Sampling
 from service.engine.batch import Batch
 from service.engine.events import Event
+from service.engine.policy import Policy
 from service.engine.request import Priority, Refused, Ticket
 from service.engine.scheduler import StepScheduler
 
@@ -252,7 +253,15 @@ def toy_ticket(
     **changes: object,
 ) -> Ticket:
     request = toy_request(seed, steps, **changes)
-    return Ticket(id, model, request, priority, deadline, allow_fewer_steps, owner=owner, states=states)
+    return Ticket(id, model, request, priority, deadline, allow_fewer_steps, owner, states, progress=True)
+
+
+def scheduler_with(*decoders: ToyDecoder, **policy: object) -> StepScheduler:
+    """`policy`: fields of a Policy."""
+    scheduler = StepScheduler(Policy(**policy), fingerprint="print")  # type: ignore[arg-type]
+    for decoder in decoders:
+        scheduler.add_model(decoder.spec.id, decoder, 0.0)
+    return scheduler
 
 
 def affine(batch: Batch) -> float:

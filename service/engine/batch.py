@@ -9,6 +9,24 @@ from service.engine.entry import Entry, Item, Lane, Partial
 
 
 @dataclass(frozen=True)
+class StepRecord:
+    """A committed batch, for tests and metrics; `full` counts samples at a group's first step."""
+
+    lane: Lane
+    samples: int
+    full: int
+    rows: int
+    requests: tuple[str, ...]
+    predicted: float
+    elapsed: float
+    ended: float
+
+    @property
+    def kind(self) -> Kind:
+        return self.lane.kind
+
+
+@dataclass(frozen=True)
 class Batch:
     """What one tick runs: `run(work, sequences)`, `preview(snapshots)` or `finish(sequences)`."""
 
@@ -47,6 +65,19 @@ class Batch:
         middle = len(self.entries) // 2
         return self.part(self.entries[:middle]), self.part(self.entries[middle:])
 
+    def record(self, elapsed: float, now: float) -> StepRecord:
+        """It ran in `elapsed` seconds and ended at `now`."""
+        return StepRecord(
+            lane=self.lane,
+            samples=len(self.entries),
+            full=sum(isinstance(item, Entry) and item.full for item in self.entries),
+            rows=self.rows,
+            requests=tuple(dict.fromkeys(item.job.ticket.id for item in self.entries)),
+            predicted=self.predicted,
+            elapsed=elapsed,
+            ended=now,
+        )
+
     def holding(self, sequences: Seq[Sequence]) -> tuple[Item, ...]:
         """The entries of these sequences."""
         wanted = set(map(id, sequences))
@@ -55,21 +86,3 @@ class Batch:
 
 def _rows(entries: tuple[Item, ...]) -> int:
     return sum(item.work.rows for item in entries)
-
-
-@dataclass(frozen=True)
-class StepRecord:
-    """A committed batch, for tests and metrics; `full` counts samples at a group's first step."""
-
-    lane: Lane
-    samples: int
-    full: int
-    rows: int
-    requests: tuple[str, ...]
-    predicted: float
-    elapsed: float
-    ended: float
-
-    @property
-    def kind(self) -> Kind:
-        return self.lane.kind

@@ -79,6 +79,3 @@ class CostModel:
             return 0.0
         a, b = self.coefficients(lane)
         return (seconds - a) / b if b > 0 else float("inf")
-
-    def forget(self, lane: Hashable) -> None:
-        self._lines.pop(lane, None)

@@ -28,6 +28,7 @@ class Job:
     urgency: float  # the deadline that orders it, own or implied
     admitted: float = 0.0
     memory: int = 0
+    place: int = 0  # in the waiting room, as it was last told
     entries: list["Entry"] = field(default_factory=list)
     failure: tuple[str, str] | None = None  # code and message, once it is to fail
 
@@ -137,9 +138,11 @@ Item = Entry | Partial
 
 
 def admitted(decoder: IterativeDecoder, ticket: Ticket) -> list[Sequence]:
-    """The ticket's samples, new or resumed; a failure leaves nothing behind."""
+    """The ticket's samples, new or resumed; a failure leaves nothing behind. Raises ValueError where there are none."""
     if not ticket.states:
-        return decoder.admit(ticket.request)
+        if fresh := decoder.admit(ticket.request):
+            return fresh
+        raise ValueError("a request makes at least one sample")
     resumed: list[Sequence] = []
     try:
         for sample, state in enumerate(ticket.states):

@@ -29,6 +29,20 @@ class Event:
 
 
 @dataclass(frozen=True)
+class Waiting(Event):
+    """The request's place in the waiting room has changed; 1 is next."""
+
+    place: int
+
+
+@dataclass(frozen=True)
+class Started(Event):
+    """The request has left the waiting room: its samples take part in batches from now on."""
+
+    samples: int
+
+
+@dataclass(frozen=True)
 class Progress(Event):
     """A step of a sample was committed. Coalesced: a slow reader sees the newest per sample."""
 

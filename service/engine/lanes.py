@@ -41,13 +41,6 @@ class Lanes:
     def ready(self, lane: Lane) -> Mapping[Item, None]:
         return self._queues[lane].items
 
-    def forget(self, model: str) -> None:
-        """The model is gone: what was learned about its lanes goes too."""
-        self._turns.pop(model, None)
-        for lane in [lane for lane in self._queues if lane.model == model]:
-            del self._queues[lane]
-            self._costs.forget(lane)
-
     def halve(self, lane: Lane, rows: int) -> None:
         """A batch of `rows` did not fit in memory."""
         self._queues[lane].cap = max(1, rows // 2)

@@ -3,11 +3,12 @@
 import threading
 from collections.abc import Callable, Hashable
 
-from service.engine.events import Event, Preview, Progress, Saved
+from service.engine.events import Event, Preview, Progress, Saved, Waiting
 
 
 class Mailbox:
-    """`put` never waits. At most one Progress, Preview and Saved per sample lie in it, beside the results.
+    """`put` never waits. At most one Progress, Preview and Saved per sample and one Waiting per request lie in it,
+    beside the results.
 
     `notify` is called, from the thread that puts, when the first event comes to lie in an empty box.
     """
@@ -21,6 +22,8 @@ class Mailbox:
         key: Hashable = id(event)
         if isinstance(event, Progress | Preview | Saved):
             key = (type(event), event.request, event.sample)
+        elif isinstance(event, Waiting):
+            key = (Waiting, event.request)
         with self._lock:
             wake = not self._events
             self._events.pop(key, None)

@@ -23,10 +23,6 @@ class Pace:
         self._step: dict[str, float] = {}
         self._finish: dict[str, float] = {}
 
-    def forget(self, model: str) -> None:
-        self._step.pop(model, None)
-        self._finish.pop(model, None)
-
     def stepped(self, entry: Entry, steps: int, now: float) -> None:
         """`entry` advanced by `steps`."""
         model = entry.lane.model

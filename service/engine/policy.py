@@ -48,3 +48,6 @@ class Policy:
             return cls(tick_seconds=0.02)
         physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         return cls(tick_seconds=0.1, memory_budget=physical // 2)
+
+    def too_large(self, memory: int) -> str:
+        return f"the request needs {memory >> 20} MiB; there are {self.memory_budget >> 20} MiB for all"

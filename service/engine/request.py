@@ -18,7 +18,7 @@ class Priority(IntEnum):
 class Ticket:
     """`deadline` is on the engine's clock (`Engine.now`, seconds); `allow_fewer_steps` lets overload or a deadline
     shorten the plan; `owner` is the API key's id, for fair shares; `states` (one per sample) resume what was
-    saved elsewhere; `save` asks for a Saved event at every group boundary."""
+    saved elsewhere; `save` asks for a Saved event at every group boundary, `progress` for Waiting and Progress."""
 
     id: str
     model: str
@@ -29,6 +29,7 @@ class Ticket:
     owner: str = ""
     states: tuple[bytes, ...] = ()
     save: bool = False
+    progress: bool = False
 
 
 class Refused(Exception):

@@ -14,15 +14,15 @@ from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Seq
 from contextlib import contextmanager
 from dataclasses import replace
-from heapq import heappop, heappush
 
 import structlog
 
 from models.decoder import Artifact, IterativeDecoder, Kind
+from service.engine.alarms import Alarms
 from service.engine.batch import Batch, StepRecord
 from service.engine.cost import CostModel
 from service.engine.entry import Entry, Item, Job, Partial, admitted
-from service.engine.events import Done, Event, Failed, Progress, SampleDone, Saved, Terminal
+from service.engine.events import Done, Event, Failed, Progress, SampleDone, Saved, Started, Terminal
 from service.engine.lanes import Lanes
 from service.engine.pace import Pace
 from service.engine.policy import Policy
@@ -45,7 +45,7 @@ class StepScheduler:
         self._lanes = Lanes(policy, self._costs)
         self._pace = Pace(self._costs)
         self._drain = DrainRate(policy)
-        self._deadlines: list[tuple[float, str]] = []
+        self._alarms = Alarms()
         self._owners: Counter[str] = Counter()  # running samples
         self._outbox: list[Event] = []
         self._submitted = 0
@@ -67,16 +67,9 @@ class StepScheduler:
         """Admitted samples that are not finished."""
         return self._owners.total()
 
-    def idle(self, model: str) -> bool:
-        """Nothing of this model runs or waits."""
-        jobs = (*self._running.values(), *self._room)
-        return all(job.ticket.model != model for job in jobs)
-
     def next_deadline(self) -> float | None:
         """When `plan` must be called though nothing else happens."""
-        while self._deadlines and self._job(self._deadlines[0][1]) is None:
-            heappop(self._deadlines)
-        return self._deadlines[0][0] if self._deadlines else None
+        return self._alarms.next(self._job)
 
     def take_events(self) -> list[Event]:
         """What happened since the last call, in order."""
@@ -93,13 +86,7 @@ class StepScheduler:
             with self._asking(job, now):
                 job.memory = decoder.memory(job.ticket.request)
                 if job.memory > self.policy.memory_budget:
-                    self._doom(job, "invalid_value", self._too_large(job.memory), now)
-
-    def remove_model(self, model: str) -> None:
-        """It must be `idle`."""
-        del self._decoders[model]
-        self._lanes.forget(model)
-        self._pace.forget(model)
+                    self._doom(job, "invalid_value", self.policy.too_large(job.memory), now)
 
     def fail_model(self, model: str, message: str, now: float) -> None:
         """It could not be loaded."""
@@ -115,7 +102,7 @@ class StepScheduler:
         if decoder is not None:
             memory = decoder.memory(ticket.request)
             if memory > self.policy.memory_budget:
-                raise DoesNotFit(self._too_large(memory))
+                raise DoesNotFit(self.policy.too_large(memory))
         if self._job(ticket.id):
             raise ValueError(f"a request {ticket.id!r} is already here")
         if self._room.full:
@@ -127,7 +114,7 @@ class StepScheduler:
         urgency = patience if ticket.deadline is None else min(ticket.deadline, patience)
         self._room.add(Job(ticket, self._submitted, now, urgency, memory=memory))
         if ticket.deadline is not None:
-            heappush(self._deadlines, (ticket.deadline, ticket.id))
+            self._alarms.set(ticket.deadline, ticket.id)
         self._settled = False
 
     def cancel(self, ticket_id: str, now: float) -> None:
@@ -204,6 +191,7 @@ class StepScheduler:
         while job := self._room.next(now, self._fits, self._owners):
             self._start(job, now)
         self._settled = True
+        self._outbox += self._room.moved(now, self._owners)
 
     def _fits(self, job: Job) -> bool | None:
         if job.ticket.model not in self._decoders:
@@ -224,11 +212,9 @@ class StepScheduler:
             log.exception("a request could not be admitted", model=ticket.model)
             self._end(job, Failed(ticket.id, "internal_error", "this request could not be prepared"), now)
             return
-        if not sequences:
-            self._end(job, Failed(ticket.id, "invalid_value", "a request makes at least one sample"), now)
-            return
         job.admitted = now
         self._running[ticket.id] = job
+        self._outbox.append(Started(ticket.id, len(sequences)))
         self.memory += job.memory
         self._owners[ticket.owner] += len(sequences)
         job.entries = [Entry(job, decoder, seq, since=now, step=seq.step) for seq in sequences]
@@ -246,8 +232,7 @@ class StepScheduler:
     # -- deadlines
 
     def _expire(self, now: float) -> None:
-        while self._deadlines and self._deadlines[0][0] <= now:
-            _, ticket_id = heappop(self._deadlines)
+        for ticket_id in self._alarms.due(now):
             if job := self._job(ticket_id):
                 self._doom(job, "deadline_exceeded", "the deadline passed", now)
 
@@ -300,11 +285,12 @@ class StepScheduler:
             self._finished(item, artifact, now)
 
     def _advanced(self, entry: Entry, now: float) -> None:
-        seq = entry.seq
+        seq, ticket = entry.seq, entry.job.ticket
         if steps := seq.step - entry.step:
             entry.step = seq.step
             self._pace.stepped(entry, steps, now)
-            self._outbox.append(Progress(entry.job.ticket.id, seq.sample, seq.step, seq.steps_total, seq.revealed))
+            if ticket.progress:
+                self._outbox.append(Progress(ticket.id, seq.sample, seq.step, seq.steps_total, seq.revealed))
             if entry.due > entry.partials and seq.step < seq.steps_total:
                 self._look(entry)
             self._save(entry)
@@ -403,22 +389,7 @@ class StepScheduler:
         self._lanes.charge(batch.lane, batch.entries, rows, elapsed)
         if batch.kind is Kind.FINISH:
             self._pace.finished(batch.model, len(batch.entries), elapsed)
-        self.log.append(
-            StepRecord(
-                lane=batch.lane,
-                samples=len(batch.entries),
-                full=sum(isinstance(item, Entry) and item.full for item in batch.entries),
-                rows=rows,
-                requests=tuple(dict.fromkeys(item.job.ticket.id for item in batch.entries)),
-                predicted=batch.predicted,
-                elapsed=elapsed,
-                ended=now,
-            )
-        )
+        self.log.append(batch.record(elapsed, now))
 
     def _job(self, ticket_id: str) -> Job | None:
         return self._running.get(ticket_id) or self._room.get(ticket_id)
-
-    def _too_large(self, memory: int) -> str:
-        budget = self.policy.memory_budget
-        return f"the request needs {memory >> 20} MiB; there are {budget >> 20} MiB for all"

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 
 from service.engine.entry import Job
+from service.engine.events import Waiting
 from service.engine.policy import Policy
 from service.engine.request import QueueFull
 
@@ -43,22 +44,35 @@ class WaitingRoom:
 
         One that does not fit is overtaken for `policy.bypass` seconds, then nobody passes it.
         """
-        policy = self._policy
-
-        def turn(job: Job) -> tuple[int, int, float, int]:
-            owner = held.get(job.ticket.owner, 0)
-            return job.level(now, policy.aging), owner, job.urgency, job.number
-
-        first = min(self._jobs.values(), key=turn, default=None)
+        first = min(self._jobs.values(), key=self._turn(now, held), default=None)
         if first is not None and fits(first):  # the usual case needs no sorting
             return self._jobs.pop(first.ticket.id)
-        for job in sorted(self._jobs.values(), key=turn):
+        for job in self.order(now, held):
             match fits(job):
                 case True:
                     return self._jobs.pop(job.ticket.id)
-                case False if now - job.submitted > policy.bypass:
+                case False if now - job.submitted > self._policy.bypass:
                     return None
         return None
+
+    def order(self, now: float, held: Mapping[str, int]) -> list[Job]:
+        """All that wait, in their turn."""
+        return sorted(self._jobs.values(), key=self._turn(now, held))
+
+    def moved(self, now: float, held: Mapping[str, int]) -> list[Waiting]:
+        """News for those who want to know their place."""
+        if not any(job.ticket.progress for job in self._jobs.values()):
+            return []
+        news: list[Waiting] = []
+        for place, job in enumerate(self.order(now, held), start=1):
+            if job.ticket.progress and job.place != place:
+                job.place = place
+                news.append(Waiting(job.ticket.id, place))
+        return news
+
+    def _turn(self, now: float, held: Mapping[str, int]) -> Callable[[Job], tuple[int, int, float, int]]:
+        aging = self._policy.aging
+        return lambda job: (job.level(now, aging), held.get(job.ticket.owner, 0), job.urgency, job.number)
 
 
 class DrainRate:

@@ -6,15 +6,8 @@ from models.decoder import Kind
 from models.decoding.plan import Plan
 from service.engine.batch import Batch
 from service.engine.events import Done, Failed, SampleDone
-from service.engine.policy import Policy
 from service.engine.scheduler import StepScheduler
-from tests.fakes import Outcome, ToyDecoder, affine, simulate, toy_ticket
-
-
-def scheduler_with(decoder: ToyDecoder, **policy: object) -> StepScheduler:
-    scheduler = StepScheduler(Policy(**policy))  # type: ignore[arg-type]
-    scheduler.add_model("toy", decoder, 0.0)
-    return scheduler
+from tests.fakes import Outcome, ToyDecoder, affine, scheduler_with, simulate, toy_ticket
 
 
 def warmed_up(**policy: object) -> tuple[StepScheduler, float]:

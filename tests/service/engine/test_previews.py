@@ -5,15 +5,7 @@ import pytest
 from models.decoder import Kind
 from service.engine.batch import Batch
 from service.engine.events import Done, Failed, Preview, SampleDone
-from service.engine.policy import Policy
-from service.engine.scheduler import StepScheduler
-from tests.fakes import Outcome, ToyDecoder, affine, simulate, toy_ticket
-
-
-def scheduler_with(decoder: ToyDecoder, **policy: object) -> StepScheduler:
-    scheduler = StepScheduler(Policy(**policy))  # type: ignore[arg-type]
-    scheduler.add_model("toy", decoder, 0.0)
-    return scheduler
+from tests.fakes import Outcome, ToyDecoder, affine, scheduler_with, simulate, toy_ticket
 
 
 def previews(outcome: Outcome, id: str, sample: int = 0) -> list[Preview]:
@@ -28,7 +20,7 @@ def test_a_lone_request_gets_every_preview_at_its_step(steps: int, partials: int
     assert [event.index for event in seen] == list(range(partials))
     kinds = [type(event).__name__ for event in outcome.of("a")]
     assert kinds[-2:] == ["SampleDone", "Done"]
-    assert kinds.index("Preview") < kinds.index("Progress", at[0])
+    assert kinds.index("Preview") < kinds.index("Progress", at[0] + 1)
 
 
 def test_a_preview_shows_the_moment_it_is_named_after() -> None:

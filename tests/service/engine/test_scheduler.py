@@ -1,6 +1,7 @@
 """One rule of the scheduler at a time, in virtual time."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,27 +9,18 @@ from structlog.testing import capture_logs
 
 from models.decoder import Kind
 from models.decoding.plan import Plan
-from service.engine.batch import Batch
-from service.engine.events import Done, Failed, Progress, SampleDone
-from service.engine.policy import Policy
-from service.engine.request import DoesNotFit, Priority, QueueFull
+from service.engine.events import Done, Failed, Progress, SampleDone, Started, Waiting
+from service.engine.request import DoesNotFit, QueueFull
 from service.engine.scheduler import StepScheduler
 from tests.fakes import (
     Outcome,
     ToyDecoder,
     run_batch,
+    scheduler_with,
     simulate,
     toy_request,
-    toy_spec,
     toy_ticket,
 )
-
-
-def scheduler_with(*decoders: ToyDecoder, **policy: object) -> StepScheduler:
-    scheduler = StepScheduler(Policy(**policy), fingerprint="print")  # type: ignore[arg-type]
-    for decoder in decoders:
-        scheduler.add_model(decoder.spec.id, decoder, 0.0)
-    return scheduler
 
 
 def at_rest(scheduler: StepScheduler, *decoders: ToyDecoder) -> bool:
@@ -53,6 +45,7 @@ def test_a_request_is_decoded_step_by_step_and_reported() -> None:
     events = outcome.of("a")
     steps = [event.step for event in events if isinstance(event, Progress) and event.sample == 1]
     assert steps == [1, 2, 3, 4, 5, 6]
+    assert events[0] == Started("a", 2)
     done = [event for event in events if isinstance(event, SampleDone)]
     assert [event.report.sample for event in done] == [0, 1]
     report = done[0].report
@@ -62,6 +55,16 @@ def test_a_request_is_decoded_step_by_step_and_reported() -> None:
     assert done[1].report.run_seconds == pytest.approx(outcome.when("a"))
     assert isinstance(events[-1], Done)
     assert at_rest(scheduler, decoder)
+
+
+def test_progress_is_told_only_to_those_who_ask() -> None:
+    scheduler = scheduler_with(ToyDecoder(), max_sequences=1)
+    quiet = replace(toy_ticket("quiet"), progress=False)
+    outcome = simulate(scheduler, [(0.0, toy_ticket("first")), (0.0, quiet), (0.0, toy_ticket("last"))])
+    assert [type(event) for event in outcome.of("quiet")] == [Started, SampleDone, Done]
+    places = [event.place for event in outcome.of("last") if isinstance(event, Waiting)]
+    assert places == [2, 1]
+    assert [type(event) for event in outcome.of("last")][:3] == [Waiting, Waiting, Started]
 
 
 def test_an_edit_is_encoded_first_and_keeps_what_it_was_given() -> None:
@@ -162,22 +165,7 @@ def test_a_model_that_cannot_be_loaded_fails_its_tickets_only() -> None:
     outcome = simulate(scheduler, script)
     assert outcome.last("a") == Failed("a", "model_unavailable", "no such file")
     assert isinstance(outcome.last("b"), Done)
-    assert scheduler.idle("gone")
-
-
-def test_a_model_is_idle_only_without_requests_and_can_come_back() -> None:
-    decoder = ToyDecoder()
-    scheduler = scheduler_with(decoder)
-    scheduler.submit(toy_ticket("a"), 0.0)
-    assert not scheduler.idle("toy")
-    now = _drain(scheduler, 0.0)
-    assert scheduler.idle("toy")
-    scheduler.remove_model("toy")
-    scheduler.submit(toy_ticket("b"), now)
-    assert scheduler.plan(now) is None
-    scheduler.add_model("toy", decoder, now)
-    _drain(scheduler, now)
-    assert isinstance(scheduler.take_events()[-1], Done)
+    assert scheduler.waiting == 0
 
 
 def _drain(scheduler: StepScheduler, now: float) -> float:
@@ -228,90 +216,9 @@ def test_a_large_request_is_not_passed_by_small_ones_for_ever() -> None:
     scheduler = scheduler_with(decoder, memory_budget=8, bypass=1.0, max_waiting=1000)
     small = [(0.01 * i, toy_ticket(f"s{i}", seed=i)) for i in range(300)]
     outcome = simulate(scheduler, [*small, (0.5, toy_ticket("large", n=8))])
-    first = next(at for at, e in outcome.events if e.request == "large")
+    first = next(at for at, e in outcome.events if e == Started("large", 8))
     assert 1.5 < first < 2.5
     assert at_rest(scheduler, decoder)
-
-
-# -- priority and shares
-
-
-def test_priority_runs_first_and_age_lifts_the_rest() -> None:
-    scheduler = scheduler_with(ToyDecoder(), max_sequences=1, max_waiting=1000, aging=2.0)
-    script = [(0.04 * i, toy_ticket(f"h{i}", priority=Priority.HIGH)) for i in range(120)]
-    outcome = simulate(scheduler, [*script, (0.001, toy_ticket("low", priority=Priority.LOW))])
-    assert 4.0 < outcome.when("low") < 4.6
-
-
-def test_a_higher_priority_goes_before_the_steps_of_lower_ones() -> None:
-    scheduler = scheduler_with(ToyDecoder(), tick_seconds=0.006)
-    script = [(0.0, toy_ticket(f"low{i}", seed=i, priority=Priority.LOW)) for i in range(10)]
-    outcome = simulate(scheduler, [*script, (0.02, toy_ticket("high", priority=Priority.HIGH))])
-    assert outcome.when("high") - 0.02 < 0.07 < outcome.ended / 4
-
-
-def test_models_share_the_time_whatever_their_forwards_cost() -> None:
-    light, heavy = ToyDecoder(toy_spec("light")), ToyDecoder(toy_spec("heavy"))
-    scheduler = scheduler_with(light, heavy, max_waiting=10_000)
-    script = [
-        (0.0, toy_ticket(f"{model}{i}", seed=i, model=model, steps=16))
-        for i in range(200)
-        for model in ("light", "heavy")
-    ]
-
-    def seconds(batch: Batch) -> float:
-        return (0.004 if batch.model == "light" else 0.020) + 0.0001 * batch.rows
-
-    outcome = simulate(scheduler, script, seconds, until=3.0)
-    spent = {"light": 0.0, "heavy": 0.0}
-    for _, batch in outcome.batches:
-        spent[batch.model] += seconds(batch)
-    assert spent["light"] == pytest.approx(spent["heavy"], rel=0.06)
-
-
-def test_lanes_of_a_model_share_its_time() -> None:
-    decoder = ToyDecoder(lane=lambda seq: "wide" if seq.request.sampling.reuse == 0 else "narrow")
-    scheduler = scheduler_with(decoder, max_waiting=10_000)
-    script = [(0.0, toy_ticket(str(i), seed=i, steps=16, reuse=3 * (i % 2))) for i in range(400)]
-
-    def seconds(batch: Batch) -> float:
-        return 0.03 if batch.lane.key == "wide" else 0.005
-
-    outcome = simulate(scheduler, script, seconds, until=3.0)
-    spent = {"wide": 0.0, "narrow": 0.0}
-    for _, batch in outcome.batches:
-        if batch.kind is Kind.STEP:
-            spent[str(batch.lane.key)] += seconds(batch)
-    assert spent["wide"] == pytest.approx(spent["narrow"], rel=0.05)
-
-
-def test_a_busy_model_does_not_erase_the_debts_of_another() -> None:
-    both = ToyDecoder(toy_spec("both"), lane=lambda seq: "ab"[seq.request.seed % 2])
-    steady = ToyDecoder(toy_spec("steady"))
-    scheduler = scheduler_with(both, steady, max_waiting=10_000, max_sequences=300)
-    script = [(0.0, toy_ticket(f"s{i}", model="steady", steps=16)) for i in range(250)]
-    script += [(0.0, toy_ticket(f"b{i}", seed=i, model="both", steps=16)) for i in range(250)]
-    outcome = simulate(scheduler, script, until=3.0)
-    turns = [batch.lane.key for _, batch in outcome.batches if batch.model == "both"]
-    assert turns.count("a") == pytest.approx(turns.count("b"), rel=0.1)
-
-
-@pytest.mark.parametrize(("max_sequences", "n"), [(8, 1), (64, 1), (64, 4)])
-def test_owners_get_equal_time_however_much_they_ask_for(max_sequences: int, n: int) -> None:
-    scheduler = scheduler_with(
-        ToyDecoder(), max_waiting=1000, max_sequences=max_sequences, tick_seconds=0.015, bypass=0.0
-    )
-    script = [(0.0, toy_ticket(f"flood{i}", seed=i, owner="flood")) for i in range(300)]
-    script += [(0.006 * n * i, toy_ticket(f"calm{i}", seed=i, owner="calm", n=n)) for i in range(400 // n)]
-    outcome = simulate(scheduler, script, until=3.0)
-    assert outcome.spent["calm"] == pytest.approx(outcome.spent["flood"], rel=0.1)
-
-
-def test_a_newcomer_is_not_kept_waiting_behind_a_flood_of_another_owner() -> None:
-    scheduler = scheduler_with(ToyDecoder(), max_waiting=10_000, max_sequences=8)
-    script = [(0.0, toy_ticket(f"flood{i}", seed=i, owner="flood")) for i in range(200)]
-    outcome = simulate(scheduler, [*script, (1.0, toy_ticket("calm", owner="calm"))])
-    assert outcome.when("calm") - 1.0 < 0.5 < outcome.ended / 4
 
 
 # -- the tick
@@ -377,7 +284,7 @@ def test_a_cancel_during_the_batch_ends_with_its_commit() -> None:
     batch = scheduler.plan(0.0)
     assert batch is not None and len(batch.entries) == 1  # the first forward is a trial
     scheduler.cancel("a", 0.0)
-    assert len(decoder.live) == 1 and scheduler.take_events() == []
+    assert len(decoder.live) == 1 and scheduler.take_events() == [Started("a", 2)]
     scheduler.cancel("a", 0.0)
     run_batch(scheduler, batch, 0.0)
     [end] = scheduler.take_events()

@@ -90,3 +90,15 @@ def test_retry_after_is_kept_within_a_minute() -> None:
     drain.restart(0.0)
     drain.ended(1000.0)
     assert drain.refusal(1000.0).retry_after == 60.0
+
+
+def test_those_who_wait_hear_of_their_place_when_it_changes() -> None:
+    room = WaitingRoom(Policy())
+    for one in (job("a"), job("b"), job("c", at=0.5)):
+        room.add(one)
+    assert [(e.request, e.place) for e in room.moved(1.0, {})] == [("a", 1), ("b", 2), ("c", 3)]
+    assert room.moved(1.0, {}) == []
+    room.pop("a")
+    assert [(e.request, e.place) for e in room.moved(2.0, {})] == [("b", 1), ("c", 2)]
+    room.add(job("urgent", at=2.0, priority=Priority.HIGH))
+    assert [(e.request, e.place) for e in room.moved(2.0, {})] == [("urgent", 1), ("b", 2), ("c", 3)]
