@@ -85,7 +85,11 @@ class Sequence:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A finished or partial sample: pixels uint8 [H, W, C] (or another medium's array) and its tokens [L]."""
+    """A finished or partial sample: pixels uint8 [H, W, C] (or another medium's array) and its tokens [L].
+
+    `extra` of a partial one may hold `known` (bool [L]: decided) and `confidence` (float [L]: probability of what is
+    shown), which clients get with `progress`.
+    """
 
     array: np.ndarray
     tokens: np.ndarray

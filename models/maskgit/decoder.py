@@ -18,7 +18,7 @@ from models.layers.linear import PackedLinear, pack_linears
 from models.maskgit.admission import check_shapes, choose_plan, unknown_tokens
 from models.maskgit.network import UViT
 from models.maskgit.pack import pack
-from models.maskgit.state import MaskGITSequence, StatePool
+from models.maskgit.state import MaskGITSequence, Snapshot, StatePool
 from models.maskgit.step import Probe, commit, decide, evaluate
 from models.spec import DecoderSpec
 from models.tokenizers.vqgan import VQGAN
@@ -111,6 +111,7 @@ class MaskGITDecoder:
         pool.ids[slot] = ids
         pool.known[slot] = ~unknown.to(self.device)
         pool.guess[slot] = 0
+        pool.confidence[slot] = 1.0  # of given tokens
         label = self.config.null_class if request.condition is None else request.condition
         key = sequence_key(request.seed, seq.sample)
         pool.numbers[slot] = torch.tensor((key, label, request.sampling.top_k))
@@ -183,13 +184,18 @@ class MaskGITDecoder:
 
     # -- results
 
-    def snapshot(self, seq: Sequence) -> Tensor:
-        slot = _own(seq).slot
-        return torch.where(self.pool.known[slot], self.pool.ids[slot], self.pool.guess[slot])
+    def snapshot(self, seq: Sequence) -> Snapshot:
+        pool, slot = self.pool, _own(seq).slot
+        known = pool.known[slot].clone()
+        return Snapshot(torch.where(known, pool.ids[slot], pool.guess[slot]), known, pool.confidence[slot].clone())
 
     @torch.inference_mode()
     def preview(self, snapshots: Seq[object]) -> list[Artifact]:
-        return self._decode([cast(Tensor, grid) for grid in snapshots])
+        shots = [cast(Snapshot, shot) for shot in snapshots]
+        made = self._decode([shot.ids for shot in shots])
+        for artifact, shot in zip(made, shots, strict=True):
+            artifact.extra.update(known=shot.known.cpu().numpy(), confidence=shot.confidence.cpu().numpy())
+        return made
 
     @torch.inference_mode()
     def finish(self, seqs: Seq[Sequence]) -> list[Artifact]:

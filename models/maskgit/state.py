@@ -24,6 +24,15 @@ class MaskGITSequence(Sequence):
         return self.step in self.bounds
 
 
+@dataclass(frozen=True)
+class Snapshot:
+    """What a preview shows: ids [L] with guesses where unknown, known bool [L], confidence [L]."""
+
+    ids: Tensor
+    known: Tensor
+    confidence: Tensor
+
+
 class StatePool:
     """Rows of equal shape for up to `capacity` sequences; grows by doubling. S is the capacity, L the grid."""
 
@@ -35,6 +44,7 @@ class StatePool:
         self.known = rows(length, dtype=torch.bool)
         self.order = rows(length, dtype=torch.long)  # this group's positions by confidence
         self.guess = rows(length, dtype=torch.long)  # likeliest token, for previews
+        self.confidence = rows(length, dtype=torch.float32)  # its probability; that of the written one where known
         self.numbers = rows(3, dtype=torch.long)  # key, label, top_k
         self.top_p = rows(dtype=torch.float32)
         self.annealed = rows(3, max_steps, dtype=torch.float32)  # the fields of `Annealed` per step

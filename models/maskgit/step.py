@@ -29,7 +29,7 @@ class Update:
     position: Tensor
     token: Tensor
     ranked: tuple[Tensor, Tensor]  # state slots [F], their order [F, L]
-    guess: tuple[Tensor, Tensor, Tensor] | None  # slots, positions, tokens
+    guess: tuple[Tensor, Tensor, Tensor, Tensor] | None  # slots, positions, tokens, their probabilities
 
 
 def evaluate(network: UViT, project: Callable[[Tensor], Tensor], packed: Packed) -> Tensor:
@@ -74,19 +74,22 @@ def decide(pool: StatePool, noise: Noise, seqs: Seq[MaskGITSequence], packed: Pa
         token = torch.cat([scored, scored.new_zeros(rest)])
         again = torch.cat([first & ~joint, first.new_ones(rest)]).nonzero().squeeze(-1)
         token[again] = noise.categorical(narrowed[again] / heat[again], draw.take(again), Purpose.TOKEN)
-    return Update(
-        slot[chosen], draw.position[chosen], token[chosen], (packed.ranked, order), _guess(seqs, packed, logits)
-    )
+    guess = _guess(seqs, packed, logits, torch.where(chosen, token, -1))
+    return Update(slot[chosen], draw.position[chosen], token[chosen], (packed.ranked, order), guess)
 
 
-def _guess(seqs: Seq[MaskGITSequence], packed: Packed, logits: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
-    """The likeliest tokens, for the previews of those that asked for some."""
-    watched = [seq.request.partials > 0 for seq in seqs[: len(packed.ranked)]]
+def _guess(
+    seqs: Seq[MaskGITSequence], packed: Packed, logits: Tensor, written: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
+    """For the previews of those that asked for some: the token that is written [D] (-1: none), else the likeliest."""
+    watched = [seq.request.partials > 0 for seq in seqs]
     if not any(watched):
         return None
-    here = packed.draw.sequence[: packed.full_draws]
-    seen = torch.tensor(watched, device=logits.device)[here].nonzero().squeeze(-1)
-    return packed.slot[seen], packed.draw.position[seen], logits[seen].argmax(dim=-1)
+    seen = torch.tensor(watched, device=logits.device)[packed.draw.sequence].nonzero().squeeze(-1)
+    shares = logits[seen].softmax(dim=-1)
+    token = torch.where(written[seen] < 0, shares.argmax(dim=-1), written[seen])
+    share = shares.gather(-1, token.unsqueeze(-1)).squeeze(-1)
+    return packed.slot[seen], packed.draw.position[seen], token, share
 
 
 def commit(pool: StatePool, seqs: Seq[MaskGITSequence], update: Update) -> None:
@@ -95,8 +98,9 @@ def commit(pool: StatePool, seqs: Seq[MaskGITSequence], update: Update) -> None:
     ranked, order = update.ranked
     pool.order[ranked] = order
     if update.guess is not None:
-        slot, position, token = update.guess
+        slot, position, token, share = update.guess
         pool.guess[slot, position] = token
+        pool.confidence[slot, position] = share
     for seq in seqs:
         seq.known += seq.plan.reveals[seq.step]
         seq.step += 1

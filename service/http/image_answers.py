@@ -4,8 +4,10 @@ import time
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 from models.spec import DecoderSpec
-from service.engine.events import Done, Preview, Report
+from service.engine.events import Done, Event, Preview, Progress, Report, Started, Waiting
 from service.engine.request import Ticket
 from service.http.image_output import Output
 from service.http.image_responses import (
@@ -14,6 +16,9 @@ from service.http.image_responses import (
     ImagesUsage,
     PartialImage,
     Picture,
+    QueuedImage,
+    StartedImage,
+    SteppedImage,
     Steps,
     Timings,
     TokenDetails,
@@ -96,6 +101,27 @@ def early_headers(job: Job) -> dict[str, str]:
     }
 
 
+def news(job: Job, name: StreamName, event: Event) -> QueuedImage | StartedImage | SteppedImage | None:
+    """What `progress` adds to a stream; None for events that are no news, and where nobody asked."""
+    if not job.ticket.progress:
+        return None
+    match event:
+        case Waiting():
+            return QueuedImage(type=f"{name}.queued", place=event.place)
+        case Started():
+            return StartedImage(type=f"{name}.started", n=event.samples, seed=job.ticket.request.seed)
+        case Progress():
+            return SteppedImage(
+                type=f"{name}.step",
+                image_index=event.sample,
+                step=event.step,
+                steps_total=event.steps_total,
+                revealed=event.revealed,
+            )
+        case _:
+            return None
+
+
 def partial_image(job: Job, name: StreamName, event: Preview, file: str) -> PartialImage:
     return PartialImage(
         type=f"{name}.partial_image",
@@ -107,7 +133,18 @@ def partial_image(job: Job, name: StreamName, event: Preview, file: str) -> Part
         steps_total=event.steps_total,
         revealed=event.revealed,
         **_described(job),
+        **(_token_grid(event) if job.ticket.progress else {}),
     )
+
+
+def _token_grid(event: Preview) -> dict[str, Any]:
+    """Of families that have one."""
+    extra = event.artifact.extra
+    known, confidence = extra.get("known"), extra.get("confidence")
+    return {
+        "known": known.tolist() if isinstance(known, np.ndarray) else None,
+        "confidence": confidence.round(3).tolist() if isinstance(confidence, np.ndarray) else None,
+    }
 
 
 def completed_image(job: Job, name: StreamName, made: Made) -> CompletedImage:

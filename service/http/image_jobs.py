@@ -90,7 +90,7 @@ class Jobs:
             mask=source.image_mask if source is not None and task == "edit" else None,
             tokens=source.tokens if source is not None else None,
             strength=0.5 if strength is None else strength,
-            partials=body.partial_images or 0,
+            partials=steps - 1 if body.stream and body.progress else body.partial_images or 0,
         )
         self.context.model = spec.id
         self.context.log |= {"model": spec.id, "seed": request.seed, "n": n}
@@ -109,6 +109,7 @@ class Jobs:
             deadline=deadline,
             allow_fewer_steps=deadline is not None if body.allow_fewer_steps is None else body.allow_fewer_steps,
             owner=self.context.owner,
+            progress=bool(body.stream and body.progress),
         )
 
     def _entry(self, model: str | None) -> Entry:

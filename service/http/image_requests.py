@@ -31,6 +31,11 @@ class ImageOptions(BaseModel):
     safety_identifier: str | None = Field(None, max_length=512, description="Echoed.")
     stream: bool | None = Field(None, description="Answer with server-sent events.")
     partial_images: int | None = Field(None, ge=0, le=3, description="Partial pictures per sample, with `stream`.")
+    progress: bool | None = Field(
+        None,
+        description="With `stream`: also the place in the queue, every step, and a partial picture with its token grid "
+        "after each step that the client keeps up with.",
+    )
 
     seed: int | None = Field(None, ge=0, lt=SEEDS, description="Drawn by the server when absent.")
     num_inference_steps: int | None = Field(None, ge=1, le=10_000, description="Full and reuse steps together.")

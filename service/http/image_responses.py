@@ -61,6 +61,31 @@ class ImagesResponse(Described):
     timings: Timings
 
 
+class QueuedImage(BaseModel):
+    """With `progress`, while the request waits and its place changes."""
+
+    type: Literal["image_generation.queued", "image_edit.queued"]
+    place: int = Field(description="1 is next.")
+
+
+class StartedImage(BaseModel):
+    """With `progress`: the request has begun."""
+
+    type: Literal["image_generation.started", "image_edit.started"]
+    n: int
+    seed: int
+
+
+class SteppedImage(BaseModel):
+    """With `progress`: a step is done."""
+
+    type: Literal["image_generation.step", "image_edit.step"]
+    image_index: int
+    step: int
+    steps_total: int
+    revealed: float
+
+
 class ImageEvent(Described):
     b64_json: str
     created_at: int
@@ -73,6 +98,8 @@ class PartialImage(ImageEvent):
     step: int
     steps_total: int
     revealed: float = Field(description="Share of tokens decided, 0 to 1.")
+    known: list[bool] | None = Field(None, description="Per token, row by row: is it decided? With `progress`.")
+    confidence: list[float] | None = Field(None, description="Per token: the probability of what is shown.")
 
 
 class CompletedImage(ImageEvent):

@@ -8,11 +8,11 @@ import numpy as np
 
 from models.decoder import Artifact
 from service.dispatch.base import Subscription
-from service.engine.events import Done, Event, Failed, Preview, SampleDone
+from service.engine.events import Done, Event, Failed, Preview, SampleDone, Waiting
 from service.engine.request import Refused
 from service.http.context import Context
 from service.http.errors import ApiError, from_failed, from_refused, internal
-from service.http.image_answers import Job, Made, StreamName, completed_image, partial_image
+from service.http.image_answers import Job, Made, StreamName, completed_image, news, partial_image
 from service.http.image_output import Output
 from service.http.results import Result
 from service.http.services import Services
@@ -75,6 +75,8 @@ class Run:
                     elif isinstance(event, SampleDone):
                         completed = completed_image(self.job, name, await self._keep(event))
                         yield message(completed, completed.type)
+                    elif (told := news(self.job, name, event)) is not None:
+                        yield message(told, told.type)
 
     @contextmanager
     def _subscription(self) -> Iterator[Subscription]:
@@ -95,7 +97,8 @@ class Run:
     async def _events(self, subscription: Subscription) -> AsyncGenerator[Event, None]:
         """The events before the last one. Failed, and an end without a last event, become ApiError."""
         async for event in subscription:
-            self.stage = "run"
+            if not isinstance(event, Waiting):
+                self.stage = "run"
             if isinstance(event, Failed):
                 self.ended = event
                 raise self._failure(event)

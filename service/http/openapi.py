@@ -14,7 +14,14 @@ from service.http.image_requests import (
     ImageGenerationRequest,
     ImageVariationRequest,
 )
-from service.http.image_responses import CompletedImage, ImagesResponse, PartialImage
+from service.http.image_responses import (
+    CompletedImage,
+    ImagesResponse,
+    PartialImage,
+    QueuedImage,
+    StartedImage,
+    SteppedImage,
+)
 from service.http.sse import ErrorEvent
 
 REF = "#/components/schemas/{model}"
@@ -24,7 +31,14 @@ BODIES: tuple[type[BaseModel], ...] = (
     ImageEditRequest,
     ImageVariationRequest,
 )
-EVENTS: tuple[type[BaseModel], ...] = (PartialImage, CompletedImage, ErrorEvent)
+EVENTS: tuple[type[BaseModel], ...] = (
+    PartialImage,
+    CompletedImage,
+    ErrorEvent,
+    QueuedImage,
+    StartedImage,
+    SteppedImage,
+)
 BINARY = {"type": "string", "format": "binary"}
 REASONS = {
     400: "A field is wrong; `param` names it",

@@ -51,7 +51,7 @@ def sample_tokens(
         sequences = [decoder.admit(request)[0] for request in requests]
         while (work := decoder.next_work(sequences[0])) and work.kind is not Kind.FINISH:
             decoder.run(work, sequences)
-        yield torch.stack([decoder.snapshot(sequence) for sequence in sequences]).clone()
+        yield torch.stack([decoder.snapshot(sequence).ids for sequence in sequences])
         for sequence in sequences:
             decoder.release(sequence)
 

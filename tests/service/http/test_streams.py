@@ -4,14 +4,16 @@ import asyncio
 import json
 
 import httpx2
+import numpy as np
 import pytest
 from openai import APIError, AsyncOpenAI, InternalServerError
 
-from service.engine.events import Failed, Preview, Progress
-from service.engine.request import QueueFull
+from models.spec import DecoderSpec
+from service.engine.events import Event, Failed, Preview, Progress, Started, Waiting
+from service.engine.request import QueueFull, Ticket
 from service.http.sse import unless_gone, with_keepalive
 from service.settings import Settings
-from tests.fakes_http import FakeDispatcher, script
+from tests.fakes_http import FakeDispatcher, artifact, script
 
 pytestmark = pytest.mark.anyio
 URL = "/v1/images/generations"
@@ -34,6 +36,33 @@ async def test_sdk_stream_with_partials_and_two_pictures(client: AsyncOpenAI) ->
     whole = await client.images.generate(prompt="shirt", n=2, extra_body={"seed": 1})
     assert whole.data is not None
     assert completed.b64_json == whole.data[0].b64_json
+
+
+async def test_progress_adds_places_steps_and_token_grids(http: httpx2.AsyncClient, dispatcher: FakeDispatcher) -> None:
+    def told(ticket: Ticket, spec: DecoderSpec) -> list[Event]:
+        shown = artifact(ticket.request.seed, 0, spec)
+        shown.extra.update(known=np.arange(16) < 4, confidence=np.full(16, 0.25, np.float32))
+        news = [Waiting(ticket.id, 2), Started(ticket.id, 1), Progress(ticket.id, 0, 1, 4, 0.25)]
+        return [*news, Preview(ticket.id, 0, 0, 1, 4, 0.25, shown), *script(ticket, spec)[-2:]]
+
+    dispatcher.script = told
+    body = {"prompt": "shirt", "stream": True, "seed": 3}
+    answer = await http.post(URL, json={**body, "progress": True})
+    events = [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: ")]
+    kinds = ["queued", "started", "step", "partial_image", "completed"]
+    assert [event["type"] for event in events] == [f"image_generation.{kind}" for kind in kinds]
+    queued, started, step, partial, _ = events
+    assert (queued["place"], started["n"], started["seed"]) == (2, 1, 3)
+    assert (step["step"], step["steps_total"], step["revealed"]) == (1, 4, 0.25)
+    assert partial["known"] == [True] * 4 + [False] * 12 and partial["confidence"] == [0.25] * 16
+    assert dispatcher.tickets[-1].request.partials == 3 and dispatcher.tickets[-1].progress
+
+    quiet = await http.post(URL, json=body)
+    assert [line for line in quiet.text.splitlines() if line.startswith("event: ")] == [
+        "event: image_generation.partial_image",
+        "event: image_generation.completed",
+    ]
+    assert '"known"' not in quiet.text and not dispatcher.tickets[-1].progress
 
 
 async def test_edit_events_have_their_own_names(http: httpx2.AsyncClient, client: AsyncOpenAI) -> None:
