@@ -12,7 +12,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from service.dispatch.base import Dispatcher
-from service.http import health, images, models
+from service.http import engine, health, images, models, playground
 from service.http.auth import Keys
 from service.http.context import ContextMiddleware
 from service.http.errors import on_http_exception, on_validation_error
@@ -23,6 +23,7 @@ from service.http.openapi import describe
 from service.http.results import Results
 from service.http.services import Services
 from service.media.pool import MediaPool
+from service.observe.activity import Activity
 from service.observe.logs import make_logger
 from service.observe.metrics import Metrics
 from service.settings import Settings
@@ -79,7 +80,7 @@ def _routed(**options: Any) -> FastAPI:
         },
         **options,
     )
-    for part in (images, models, health):
+    for part in (images, models, engine, health, playground):
         app.include_router(part.router)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     return app
@@ -87,7 +88,9 @@ def _routed(**options: Any) -> FastAPI:
 
 def _services(settings: Settings, dispatcher: Dispatcher) -> Services:
     metrics = Metrics()
+    activity = Activity()
     dispatcher.watch(metrics.stepped)
+    dispatcher.watch(activity.stepped)
     metrics.watch("sequences_running", "Samples being decoded", lambda: dispatcher.health().running)
     metrics.watch("requests_waiting", "Requests not started", lambda: dispatcher.health().waiting)
     return Services(
@@ -96,6 +99,7 @@ def _services(settings: Settings, dispatcher: Dispatcher) -> Services:
         pool=MediaPool(settings.media_threads),
         results=Results(settings.results_bytes, settings.results_seconds),
         metrics=metrics,
+        activity=activity,
         log=make_logger(settings.log_format, settings.log_level),
         gate=Gate(),
         keys=Keys(key.get_secret_value() for key in settings.api_keys),

@@ -44,6 +44,7 @@ class Settings(BaseSettings):
     cors_origins: Words = []
     resample: bool = False
     tag_files: bool = True
+    playground: bool = True
 
     max_n: int = Field(10, ge=1, le=10)
     max_image_bytes: int = Field(20 << 20, ge=1)

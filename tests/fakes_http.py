@@ -130,6 +130,7 @@ class FakeDispatcher:
     tickets: list[Ticket] = field(default_factory=list)
     subscriptions: list[FakeSubscription] = field(default_factory=list)
     drained: list[float] = field(default_factory=list)
+    listeners: list[Callable[[StepRecord], None]] = field(default_factory=list)
 
     @classmethod
     def serving(cls, *specs: DecoderSpec) -> "FakeDispatcher":
@@ -140,7 +141,8 @@ class FakeDispatcher:
         return self.tickets[-1].request
 
     def watch(self, listener: Callable[[StepRecord], None]) -> None:
-        """Nothing runs in batches here."""
+        """Nothing runs in batches here, but a test may say so."""
+        self.listeners.append(listener)
 
     def submit(self, ticket: Ticket) -> FakeSubscription:
         if self.refuse is not None:

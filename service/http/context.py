@@ -13,6 +13,7 @@ from service.http.services import Services
 
 CLIENT_ID = re.compile(r"[ -~]{1,512}")
 CLOSED = 499
+QUIET = ("/health", "/ready", "/metrics", "/web/{path:path}")  # asked for again and again
 
 
 @dataclass
@@ -74,7 +75,8 @@ class ContextMiddleware:
         metrics.requests.labels(endpoint, context.model, str(context.status)).inc()
         metrics.duration.labels(endpoint).observe(seconds)
         client = Headers(scope=scope).get("x-client-request-id", "")
-        self.services.log.info(
+        tell = self.services.log.debug if endpoint in QUIET else self.services.log.info
+        tell(
             "request",
             request_id=context.id,
             client_request_id=client if CLIENT_ID.fullmatch(client) else None,

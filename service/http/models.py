@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from models.spec import DecoderSpec
 from service.http.errors import model_not_found
@@ -29,6 +29,7 @@ class Capabilities(BaseModel):
     sizes: list[str]
     classes: list[str]
     tokens: int
+    grid: list[int] = Field(description="Rows and columns of tokens.")
     guidable: bool
     limits: Limits
     defaults: dict[str, Any]
@@ -76,6 +77,7 @@ def _model(spec: DecoderSpec, max_n: int) -> Model:
         sizes=["auto", "{}x{}".format(*spec.size)],
         classes=list(spec.classes),
         tokens=spec.length,
+        grid=list(spec.grid),
         guidable=spec.guidable,
         limits=Limits(min_steps=spec.min_steps, max_steps=spec.max_steps, max_reuse=spec.max_reuse, max_n=max_n),
         defaults=vars(spec.sampling),

@@ -10,6 +10,7 @@ from service.http.auth import Keys
 from service.http.gate import Gate
 from service.http.results import Results
 from service.media.pool import MediaPool
+from service.observe.activity import Activity
 from service.observe.metrics import Metrics
 from service.settings import Settings
 
@@ -21,6 +22,7 @@ class Services:
     pool: MediaPool
     results: Results
     metrics: Metrics
+    activity: Activity
     log: FilteringBoundLogger
     gate: Gate
     keys: Keys

@@ -31,7 +31,7 @@ from service.engine.mailbox import Mailbox
 from service.engine.policy import Policy
 from service.engine.request import Ticket
 from tests.e2e.asks import Ask, random_ask
-from tests.e2e.live import Live, one_thread_count, serving
+from tests.live import Live, one_thread_count, serving
 from tests.tiny import tiny_checkpoint
 
 SHIPPED = Path(__file__).resolve().parents[2] / "checkpoints"
@@ -65,7 +65,7 @@ async def test_files_are_those_of_a_lone_request(checkpoint: Path, threads: int)
     count = MIXES[threads] // (1 if checkpoint.is_relative_to(SHIPPED) else 4)
     with serving([checkpoint], threads, POLICY) as live:
         [entry] = live.engine.catalogue.entries.values()
-        async with live.client() as client:
+        async with live.http() as client:
             made = await client.post("/v1/images/generations", json={"prompt": entry.spec.classes[0], "n": 2})
             kept = [one["id"] for one in made.json()["data"]]
             asks = [random_ask(rng, entry.spec, seed, kept) for seed in range(ASKS)]
@@ -105,7 +105,7 @@ async def _mix(
         wrong.extend([f"{asks[at].fields}: file {i}" for i, file in enumerate(files) if got[i] != file])
         wrong.extend([f"{asks[at].fields}: partial {key}" for key in seen if partials.get(key, seen[key]) != seen[key]])
 
-    async with room, live.client() as client:
+    async with room, live.http() as client:
         plays = [
             play(
                 rng.randrange(len(asks)),

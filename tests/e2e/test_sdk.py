@@ -15,7 +15,7 @@ from PIL import Image
 from models.catalogue import Catalogue
 from models.decoder import Kind
 from service.engine.policy import Policy
-from tests.e2e.conftest import STEP_SECONDS, Live, running
+from tests.live import STEP_SECONDS, Live, serving
 
 CORNER = np.zeros((16, 16), bool)
 CORNER[:6, :5] = True
@@ -154,7 +154,7 @@ def test_a_deadline_shortens_what_allows_it(live: Live) -> None:
 
 def test_a_full_queue_is_503_with_retry_after(catalogue: Catalogue) -> None:
     policy = Policy(max_waiting=1, max_sequences=1)
-    with running(catalogue, policy) as server, ThreadPoolExecutor(6) as pool:
+    with serving(catalogue, policy=policy) as server, ThreadPoolExecutor(6) as pool:
 
         def ask() -> int | str:
             try:

@@ -16,7 +16,7 @@ import pytest
 
 from models.catalogue import Catalogue
 from service.http.server import bind
-from tests.e2e.conftest import STEP_SECONDS, running
+from tests.live import STEP_SECONDS, serving
 from tests.tiny import tiny_checkpoint
 
 COMMAND = [sys.executable, "-m", "service.cli"]
@@ -58,7 +58,7 @@ def test_the_printed_curl_line_writes_a_picture_and_sigterm_ends_it(tmp_path: Pa
 
 def test_draining_finishes_what_runs_and_refuses_the_rest(catalogue: Catalogue) -> None:
     body = {"model": "slow", "prompt": "shirt", "num_inference_steps": 16, "n": 2}
-    with running(catalogue) as live, ThreadPoolExecutor(1) as pool:
+    with serving(catalogue, drain_seconds=5.0) as live, ThreadPoolExecutor(1) as pool:
         url = f"{live.url}/v1/images/generations"
         asked = pool.submit(httpx2.post, url, json=body, timeout=60)
         while live.engine.idle():
@@ -75,7 +75,7 @@ def test_draining_finishes_what_runs_and_refuses_the_rest(catalogue: Catalogue) 
 
 def test_what_does_not_finish_in_time_is_told_to_come_back(catalogue: Catalogue) -> None:
     body = {"model": "slow", "prompt": "shirt", "num_inference_steps": 16}
-    with running(catalogue, drain_seconds=2 * STEP_SECONDS) as live, ThreadPoolExecutor(1) as pool:
+    with serving(catalogue, drain_seconds=2 * STEP_SECONDS) as live, ThreadPoolExecutor(1) as pool:
         asked = pool.submit(httpx2.post, f"{live.url}/v1/images/generations", json=body, timeout=60)
         while live.engine.idle():
             sleep(0.01)

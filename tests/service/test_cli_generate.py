@@ -18,7 +18,7 @@ from models.checkpoint import problems
 from service import load
 from service.cli import app
 from service.media.tags import read_tags
-from tests.e2e.live import one_thread_count, serving
+from tests.live import one_thread_count, serving
 from tests.tiny import tiny_checkpoint
 
 PARITY = Path(__file__).parents[1] / "parity" / "maskgit"
@@ -57,7 +57,7 @@ def test_one_picture_is_that_of_the_library(tiny: Path, tmp_path: Path) -> None:
 def test_like_repeats_a_picture_of_the_server_to_the_byte(tiny: Path, tmp_path: Path) -> None:
     async def fetch() -> list[bytes]:
         with serving([tiny]) as live:
-            async with live.client() as client:
+            async with live.http() as client:
                 body = {"prompt": "sneaker", "n": 3, "num_inference_steps": 6, "reuse": 1, "guidance_scale": 2}
                 answer = await client.post("/v1/images/generations", json=body)
                 return [b64decode(one["b64_json"]) for one in answer.json()["data"]]

@@ -1,0 +1,114 @@
+// The form: what the model allows, what the user chose, and the request made of both.
+
+import { $, h } from "./dom.js";
+
+const NUMBERS = ["num_inference_steps", "guidance_scale", "reuse", "temperature", "choice_temperature", "top_k", "top_p", "full_first"];
+const WORDS = ["schedule", "guidance_schedule"];
+const OPTIONS = [...NUMBERS, ...WORDS];
+const CHIPS = 40; // more classes than this are suggested while typing only
+
+export const drawSeed = () => crypto.getRandomValues(new Uint32Array(1))[0];
+
+export class Params {
+  constructor() {
+    this.model = null;
+    for (const name of ["num_inference_steps", "guidance_scale", "reuse"]) $(name).addEventListener("input", () => this.show());
+    for (const name of ["num_inference_steps", "schedule", "reuse", "full_first"]) $(name).addEventListener("input", () => ($("plan").value = ""));
+    $("prompt").addEventListener("input", () => this.show());
+    $("dice").addEventListener("click", () => ($("seed").value = drawSeed()));
+    $("reset").addEventListener("click", () => this.use(this.model));
+  }
+
+  get facts() {
+    return this.model.maskserve;
+  }
+
+  /** Offer what `model` (of /v1/models) can do, with its defaults. */
+  use(model) {
+    this.model = model;
+    const { limits, defaults, guidable, classes } = this.facts;
+    range("num_inference_steps", limits.min_steps, limits.max_steps);
+    range("reuse", 0, limits.max_reuse);
+    range("n", 1, limits.max_n);
+    range("paint-n", 1, limits.max_n);
+    $("guidance_scale").disabled = !guidable;
+    $("reuse").disabled = limits.max_reuse === 0;
+    for (const name of OPTIONS) $(name).value = defaults[name];
+    $("plan").value = $("deadline_ms").value = "";
+    $("priority").value = "normal";
+    $("classes").replaceChildren(...classes.map((name) => h("option", { value: name })));
+    const chip = (name) => h("button", { type: "button", onclick: () => this.pick(name) }, name);
+    $("chips").replaceChildren(...(classes.length <= CHIPS ? classes.map(chip) : []));
+    if (!$("prompt").value && classes.length) $("prompt").value = classes[0];
+    this.show();
+  }
+
+  pick(name) {
+    $("prompt").value = name;
+    this.show();
+  }
+
+  show() {
+    $("steps-value").textContent = $("num_inference_steps").value;
+    $("guidance-value").textContent = Number($("guidance_scale").value) === 1 ? "off" : $("guidance_scale").value;
+    $("reuse-value").textContent = Number($("reuse").value) || "off";
+    for (const chip of $("chips").children) chip.setAttribute("aria-pressed", chip.textContent === $("prompt").value);
+  }
+
+  /** The request as the API takes it: the model's own defaults are left out, the seed never is. */
+  read() {
+    const body = { model: this.model.id, prompt: $("prompt").value.trim(), n: Number($("n").value), seed: seed() };
+    const { defaults } = this.facts;
+    for (const name of NUMBERS) if ($(name).value !== "" && Number($(name).value) !== defaults[name]) body[name] = Number($(name).value);
+    for (const name of WORDS) if ($(name).value && $(name).value !== defaults[name]) body[name] = $(name).value;
+    if ($("plan").value.trim()) body.plan = $("plan").value.trim();
+    if ($("priority").value !== "normal") body.priority = $("priority").value;
+    if ($("deadline_ms").value) body.deadline_ms = Number($("deadline_ms").value);
+    return body;
+  }
+
+  get strength() {
+    return Number($("strength").value);
+  }
+
+  /** The form as a request had it. */
+  write(body) {
+    const { defaults } = this.facts;
+    for (const name of OPTIONS) $(name).value = body[name] ?? defaults[name];
+    for (const name of ["prompt", "n", "seed", "plan", "deadline_ms"]) $(name).value = body[name] ?? "";
+    $("priority").value = body.priority ?? "normal";
+    this.show();
+  }
+
+  /** The request that made a picture, from the tags of its file. */
+  fromTags(tags) {
+    const body = { prompt: tags.prompt || $("prompt").value, n: tags.sample + 1, seed: String(tags.seed), plan: tags.plan };
+    for (const name of OPTIONS) body[name] = tags.sampling[name];
+    return body;
+  }
+}
+
+/** Seeds reach 2^63, JavaScript's whole numbers 2^53: larger ones stay text until the request is written. */
+function seed() {
+  const text = $("seed").value.trim();
+  if (text === "") return drawSeed();
+  return /^\d+$/.test(text) ? (Number(text) <= Number.MAX_SAFE_INTEGER ? Number(text) : JSON.rawJSON?.(text) ?? Number(text)) : text;
+}
+
+function range(id, min, max) {
+  $(id).min = min;
+  $(id).max = max;
+}
+
+/** Mark the field that the server complains about, or none. */
+export function blame(param) {
+  for (const field of document.querySelectorAll("#form [name]")) {
+    const wrong = field.name === param;
+    field.toggleAttribute("aria-invalid", wrong);
+    if (wrong) {
+      field.setAttribute("aria-invalid", "true");
+      field.closest("details")?.setAttribute("open", "");
+      field.focus();
+    }
+  }
+}
