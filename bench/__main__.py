@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from bench import batching, machine, overhead, quality, reuse, serving
+from bench import batching, machine, overhead, playground, quality, reuse, serving
 from bench.context import Bench, Context
 from bench.render import render
 from bench.results import Store
@@ -16,6 +16,7 @@ BENCHES: dict[str, Bench] = {
     "batching": batching,
     "overhead": overhead,
     "serving": serving,
+    "playground": playground,
     "reuse": reuse,
     "quality": quality,
 }

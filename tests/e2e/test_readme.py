@@ -29,16 +29,22 @@ def live() -> Iterator[Live]:
         yield live
 
 
-def run(program: list[str], where: Path, text: str | None = None) -> None:
+def run(program: list[str], where: Path, text: str | None = None) -> str:
     done = subprocess.run(program, cwd=where, input=text, capture_output=True, text=True, check=False, timeout=150)
     assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_the_curl_line_writes_a_picture(live: Live, tmp_path: Path) -> None:
-    command = block("sh", "curl -s").replace(ADDRESS, live.url)
+    command = block("sh", "sneaker.png").replace(ADDRESS, live.url)
     run(["bash", "-c", command], tmp_path)
     with Image.open(tmp_path / "sneaker.png") as picture:
         assert picture.size == (32, 32)
+
+
+def test_the_progress_example(live: Live, tmp_path: Path) -> None:
+    partials = run(["bash", "-c", block("sh", '"progress": true').replace(ADDRESS, live.url)], tmp_path)
+    assert 1 <= int(partials) < 12
 
 
 def test_the_sdk_example(live: Live, tmp_path: Path) -> None:

@@ -70,6 +70,7 @@ export class Card {
       this.problem.textContent = run.error.message + (run.error.retryAfter ? ` Try again in ${run.error.retryAfter} s.` : "");
     }
     const most = Math.max(...run.tiles.map((tile) => tile.frames.length));
+    this.element.dataset.frames = most;
     this.slider.max = Math.max(0, most - 1);
     if (!this.playing) this.slider.value = this.slider.max;
     this.footer.hidden = !run.tiles.some((tile) => tile.final);
