@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -10,6 +10,22 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 T = TypeVar("T", bound="DataclassInstance")
+
+
+class Architecture:
+    """Base of the config dataclasses: named presets, and reading from JSON."""
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    @classmethod
+    def preset(cls, name: str) -> Self:
+        """A named configuration of `presets`; KeyError for an unknown name."""
+        return cls(**cls.presets[name])
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Read `architecture` of a checkpoint's config.json; ValueError names wrong fields."""
+        return parse_architecture(cls, values)  # type: ignore[type-var]  # subclasses are dataclasses
 
 
 def parse_architecture(config_type: type[T], values: Mapping[str, Any], root: str = "architecture") -> T:

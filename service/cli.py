@@ -105,9 +105,10 @@ def check(
 ) -> None:
     """Say what is wrong with a checkpoint directory; exit status 1 if anything is.
 
-    Looks at config.json, at every weight file and at the tokenizer.
+    Looks at config.json, at every weight file and at the tokenizer, and loads them all once.
     """
     from models.catalogue import Catalogue
+    from models.checkpoint import CheckpointError
 
     sound = True
     for directory in directories:
@@ -119,8 +120,14 @@ def check(
         for reason in catalogue.broken.values():
             sound = False
             typer.echo(reason, err=True)
-        for id in catalogue.entries:
-            typer.echo(f"{directory}: sound, served as {id}")
+        for id, entry in catalogue.entries.items():
+            try:
+                entry.family.load(entry.spec, entry.path, "cpu", "float32")
+            except CheckpointError as error:
+                sound = False
+                typer.echo(str(error), err=True)
+            else:
+                typer.echo(f"{directory}: sound, served as {id}")
     raise typer.Exit(0 if sound else 1)
 
 

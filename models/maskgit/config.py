@@ -1,16 +1,14 @@
 """Sizes of the masked-token U-ViT. Imports without torch."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
 
 from pydantic import PositiveFloat, PositiveInt
 
-from models.architecture import parse_architecture
+from models.architecture import Architecture
 
 
 @dataclass(frozen=True)
-class UViTConfig:
+class UViTConfig(Architecture):
     """Architecture of a `UViT`; the defaults are AutoNAT-L, whose weights ReCAP also uses.
 
     `depth` counts the in and out blocks together (the middle block comes on top), so it is even.
@@ -58,18 +56,8 @@ class UViTConfig:
         """Channels of one attention head."""
         return self.dim // self.heads
 
-    @classmethod
-    def preset(cls, name: str) -> Self:
-        """A named configuration of `PRESETS`; KeyError for an unknown name."""
-        return cls(**PRESETS[name])
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Read `architecture` of a checkpoint's config.json; ValueError names wrong fields."""
-        return parse_architecture(cls, values)
-
-
-PRESETS: Mapping[str, dict[str, Any]] = {
+UViTConfig.presets = {
     "autonat-l": {},
     "tiny": {
         "codebook_size": 32, "grid": (4, 4), "num_classes": 4, "dim": 32, "depth": 2, "heads": 4,

@@ -1,16 +1,15 @@
 """Sizes of the convolutional VQ tokenizer. Imports without torch."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
-from models.architecture import parse_architecture
+from models.architecture import Architecture
 
 
 @dataclass(frozen=True)
-class VQGANConfig:
+class VQGANConfig(Architecture):
     """Architecture of a `VQGAN`; the defaults are the public ImageNet f=16 tokenizer.
 
     `shortcut` says what the 1x1 convolution of a block that changes width is applied to: its
@@ -56,18 +55,8 @@ class VQGANConfig:
         """Channels of each level, highest resolution first."""
         return tuple(self.ch * multiplier for multiplier in self.ch_mult)
 
-    @classmethod
-    def preset(cls, name: str) -> Self:
-        """A named configuration of `PRESETS`; KeyError for an unknown name."""
-        return cls(**PRESETS[name])
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Read `architecture` of a tokenizer's config.json; ValueError names wrong fields."""
-        return parse_architecture(cls, values)
-
-
-PRESETS: Mapping[str, dict[str, Any]] = {
+VQGANConfig.presets = {
     "imagenet-f16": {},
     "imagenet-f16-512": {"resolution": 512},
     "tiny": {

@@ -12,6 +12,9 @@ from service.engine.fairness import Shares, interleave
 from service.engine.policy import Policy
 
 
+REGROWTH = 1.01  # of a cap, per batch that used more than half of it: what lacked memory once is tried again
+
+
 @dataclass(slots=True)
 class Queue:
     """The ready items of one lane, oldest first, and what its owners have had of it."""
@@ -56,9 +59,11 @@ class Lanes:
         self._models.charge(lane.model, elapsed)
         weight = self._policy.weights[Kind.FINISH if lane.urgent else lane.kind]
         self._turns[lane.model].charge(lane, elapsed / weight)
-        owners = self._queues[lane].owners
+        queue = self._queues[lane]
         for item in items:
-            owners.charge(item.job.ticket.owner, elapsed * item.work.rows / rows)
+            queue.owners.charge(item.job.ticket.owner, elapsed * item.work.rows / rows)
+        if rows > queue.cap / 2:
+            queue.cap *= REGROWTH
 
     def choose(self, now: float, alone: bool) -> Lane | None:
         """Priority, then the least served model, then its least served lane.

@@ -119,3 +119,12 @@ def test_a_broken_checkpoint_is_one_line_and_the_rest_is_served(tmp_path: Path) 
     assert listed.stderr.count("\n") == 1 and "broken" in listed.stderr
     assert run("check", str(tmp_path / "good")).returncode == 0
     assert run("check", str(broken)).returncode == 1
+
+
+def test_check_finds_tensors_of_another_shape(tmp_path: Path) -> None:
+    directory = tiny_checkpoint(tmp_path)
+    config = directory / "config.json"
+    config.write_text(config.read_text().replace('"mlp_ratio": 4.0', '"mlp_ratio": 2.0'))
+    checked = run("check", str(directory))
+    assert checked.returncode == 1 and checked.stderr.count("\n") == 1
+    assert "wrong shape" in checked.stderr

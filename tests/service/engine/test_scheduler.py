@@ -255,6 +255,16 @@ def test_lack_of_memory_halves_the_lane_until_it_fits() -> None:
     assert at_rest(scheduler, decoder)
 
 
+def test_a_lane_that_lacked_memory_once_grows_again() -> None:
+    decoder = ToyDecoder(oom_rows=40)
+    scheduler = scheduler_with(decoder)
+    now = simulate(scheduler, [(0.0, toy_ticket(str(i), seed=i)) for i in range(16)]).ended
+    decoder.oom_rows = None  # a neighbour on the device has left
+    script = [(now + 0.01 * i, toy_ticket(f"n{i}", seed=i)) for i in range(400)]
+    simulate(scheduler, script)
+    assert max(record.rows for record in list(scheduler.log)[-200:] if record.kind is Kind.STEP) > 80
+
+
 def test_a_row_limit_holds() -> None:
     scheduler = scheduler_with(ToyDecoder(), max_batch_rows=51)
     outcome = simulate(scheduler, [(0.0, toy_ticket(str(i), seed=i)) for i in range(9)])
