@@ -11,7 +11,6 @@ from service.engine.entry import Item, Lane
 from service.engine.fairness import Shares, interleave
 from service.engine.policy import Policy
 
-
 REGROWTH = 1.01  # of a cap, per batch that used more than half of it: what lacked memory once is tried again
 
 
