@@ -8,6 +8,8 @@ from models.checkpoint import CheckpointError, problems, read_config
 from models.family import Family, families
 from models.spec import DecoderSpec
 
+RUN = "checkpoint"  # the directory in a training run that holds what is served
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -25,7 +27,10 @@ class Catalogue:
 
     @classmethod
     def scan(cls, directories: Iterable[Path]) -> "Catalogue":
-        """Read every checkpoint directly below `directories` (or such a directory itself)."""
+        """Read every checkpoint directly below `directories` (or such a directory itself).
+
+        A checkpoint is called like its directory; one in `mine/checkpoint`, as training leaves it, is called `mine`.
+        """
         known = families()
         entries: dict[str, Entry] = {}
         broken: dict[str, str] = {}
@@ -48,7 +53,8 @@ def _candidates(directories: Iterable[Path]) -> list[Path]:
     found: list[Path] = []
     for directory in directories:
         own = directory / "config.json"
-        found += [directory] if own.exists() else sorted(p.parent for p in directory.glob("*/config.json"))
+        below = (p.parent for pattern in ("*", f"*/{RUN}") for p in directory.glob(f"{pattern}/config.json"))
+        found += [directory] if own.exists() else sorted(below)
     return found
 
 
@@ -63,4 +69,5 @@ def _entry(path: Path, known: Mapping[str, Family]) -> Entry | None:
     if wrong:
         raise CheckpointError(wrong[0])
     family = known[config.family]
-    return Entry(family.spec(path.resolve().name, path, config), path, family)
+    place = path.resolve()
+    return Entry(family.spec(place.parent.name if place.name == RUN else place.name, path, config), path, family)

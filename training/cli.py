@@ -12,6 +12,8 @@ from rich.table import Table
 
 from models.checkpoint import CheckpointError
 from training.data import MissingDataError
+from training.data.folder import Aspect
+from training.failures import Stopped, TrainingFailed
 from training.recipe import read_recipe, recipe_names
 from training.runs import Where, run_recipe
 
@@ -70,6 +72,43 @@ def run(
     where = Where(out, data_dir, tokenizer, resume, device)
     place = run_recipe(read_recipe(recipe, changes), where)
     Console().print(f"checkpoint: {place}")
+
+
+@app.command()
+def image(
+    data: Annotated[Path, typer.Option(help="Folder of pictures; its subfolders are the classes.")],
+    out: Annotated[Path, typer.Option(help="Run directory; OUT/checkpoint is what the service reads.")],
+    size: Annotated[int | None, typer.Option(help="Pixels a side: 16, 32, 64, 128 or 256.")] = None,
+    colour: Annotated[bool | None, typer.Option("--colour/--grey", help="Decided by the pictures if absent.")] = None,
+    aspect: Annotated[Aspect, typer.Option(help="What happens to pictures that are not square.")] = "crop",
+    flip: Annotated[bool, typer.Option("--flip", help="Train on mirror images too.")] = False,
+    tokenizer: Annotated[Path | None, typer.Option(help="Tokenizer checkpoint, instead of training one.")] = None,
+    recipe: Annotated[str, typer.Option(help="Recipe to fill in, or a TOML file of your own.")] = "image",
+    change: Annotated[
+        list[str] | None, typer.Option("--set", help="Override a recipe value: --set generator.train.steps=5000")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is there and how long it takes.")] = False,
+    licence: Annotated[str, typer.Option(help="Of the pictures, for the model card.")] = "unknown",
+    credit: Annotated[str, typer.Option(help="Whom to name, for the model card.")] = "",
+    resume: Annotated[bool, typer.Option("--resume/--fresh", help="Continue what is there, or delete it.")] = True,
+    device: Annotated[str, typer.Option(help="cpu, or auto for what accelerate finds.")] = "cpu",
+    threads: Annotated[int, typer.Option(help="CPU threads; 0 leaves torch's choice.")] = 0,
+) -> None:
+    """Train a generator on a folder of your own pictures, from tokenizer to checkpoint.
+
+    Subfolders are classes and become the prompts. Finished stages are skipped, an interrupted one goes on. Watch
+    OUT/samples; a running directory can be served already:
+
+        maskserve serve --models OUT
+    """
+    from training.commands.image import train_images
+    from training.pictures_job import PicturesJob
+
+    if threads:
+        torch.set_num_threads(threads)
+    changes = dict(map(_pair, change or []))
+    job = PicturesJob(data, out, size, colour, aspect, flip, recipe, changes, licence, credit)
+    train_images(job, Where(out, None, tokenizer, resume, device), dry_run)
 
 
 @app.command()
@@ -133,9 +172,16 @@ def main() -> None:
     """Entry point: errors that the user can mend are one line."""
     try:
         app()
-    except (ValueError, MissingDataError, CheckpointError) as error:
-        Console(stderr=True).print(f"maskserve-train: {error}", style="red", highlight=False)
+    except Stopped as stopped:
+        _complain(str(stopped))
+        sys.exit(130)
+    except (ValueError, MissingDataError, CheckpointError, TrainingFailed) as error:
+        _complain(str(error))
         sys.exit(2)
+
+
+def _complain(text: str) -> None:
+    Console(stderr=True).print(f"maskserve-train: {text}", style="red", highlight=False, markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

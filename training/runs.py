@@ -5,10 +5,11 @@ OUT/tokens.safetensors           the token cache (generator recipes)
 OUT/state.pt metrics.jsonl samples/ tensorboard/
 OUT/refine/                      the same of the decoder's second pass
 OUT/checkpoint/                  what the service reads
-OUT/tokenizer/                   the run of `tokenizer_recipe`, when no tokenizer was given
+OUT/tokenizer/                   the run of the tokenizer, when none was given to a generator
 """
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -61,35 +62,53 @@ class Where:
     stop_at: int | None = None
 
 
-def run_recipe(recipe: Recipe, where: Where) -> Path:
-    """Train what the recipe says; returns the checkpoint directory."""
+@dataclass(frozen=True)
+class Material:
+    """What is trained on, and what the checkpoint says of it."""
+
+    images: ImageSet
+    source: DataSource
+
+
+def run_recipe(recipe: Recipe, where: Where, material: Material | None = None) -> Path:
+    """Train what the recipe says, on its own data or on `material`; returns the checkpoint directory.
+
+    Raises TrainingFailed and Stopped.
+    """
     accelerator = Accelerator(cpu=where.device == "cpu")
     if accelerator.is_main_process and not where.resume and where.out.exists():
         shutil.rmtree(where.out)
     accelerator.wait_for_everyone()
-    data = load(recipe.data, "train", where.data_dir)
-    if recipe.tokenizer is not None:
-        return _run_tokenizer(recipe, recipe.tokenizer, data, where, accelerator)
+    if material is None:
+        material = Material(load(recipe.data, "train", where.data_dir), SOURCES[recipe.data])
     if recipe.generator is None:
-        raise ValueError(f"{recipe.name}: a recipe has a [tokenizer] or a [generator] table")
-    place = where.tokenizer
-    if place is None:
-        if recipe.tokenizer_recipe is None:
-            raise ValueError(f"{recipe.name}: name a tokenizer with --tokenizer")
-        inner = replace(where, out=where.out / "tokenizer", stop_at=None)
-        place = run_recipe(read_recipe(recipe.tokenizer_recipe), inner)
-    return _run_generator(recipe, recipe.generator, data, place, where, accelerator)
+        if recipe.tokenizer is None:
+            raise ValueError(f"{recipe.name}: a recipe has a [tokenizer] or a [generator] table")
+        return _run_tokenizer(recipe, recipe.tokenizer, material, where, accelerator)
+    place = where.tokenizer or _own_tokenizer(recipe, material, where, accelerator)
+    return _run_generator(recipe, recipe.generator, material, place, where, accelerator)
+
+
+def _own_tokenizer(recipe: Recipe, material: Material, where: Where, accelerator: Accelerator) -> Path:
+    """Train the recipe's tokenizer, or the one of the recipe it names."""
+    inner = replace(where, out=where.out / "tokenizer", stop_at=None)
+    if recipe.tokenizer is not None:
+        return _run_tokenizer(recipe, recipe.tokenizer, material, inner, accelerator)
+    if recipe.tokenizer_recipe is None:
+        raise ValueError(f"{recipe.name}: name a tokenizer with --tokenizer")
+    return run_recipe(read_recipe(recipe.tokenizer_recipe), inner, material)
 
 
 def _run_tokenizer(
-    recipe: Recipe, stage: TokenizerStage, data: ImageSet, where: Where, accelerator: Accelerator
+    recipe: Recipe, stage: TokenizerStage, material: Material, where: Where, accelerator: Accelerator
 ) -> Path:
+    data = material.images
     perceptual = None
     if stage.perceptual is not None:
         perceptual = _perceptual(stage.perceptual, data, where.out, accelerator)
     torch.manual_seed(stage.train.seed)
     task = TokenizerTask(VQGAN(stage.network), data, stage.objective, perceptual)
-    network = _train(task, stage.train, where, accelerator)
+    network = _train(task, stage.train, where, accelerator, "tokenizer")
     steps = stage.train.steps
     if stage.refine is not None:
         tokenizer = VQGAN(stage.network)
@@ -97,13 +116,13 @@ def _run_tokenizer(
         torch.manual_seed(stage.refine.train.seed)
         task = TokenizerTask(tokenizer, data, stage.refine.objective, perceptual)
         inner = replace(where, out=where.out / "refine")
-        network = _train(task, stage.refine.train, inner, accelerator)
+        network = _train(task, stage.refine.train, inner, accelerator, "tokenizer.refine")
         steps += stage.refine.train.steps
     config = CheckpointConfig(
         family="vqgan",
         architecture=architecture_dict(stage.network),
         training=_provenance(recipe, stage.train) | {"steps": steps},
-        data=[SOURCES[recipe.data]],
+        data=[material.source],
         licence="Apache-2.0",
     )
     return _export(network, config, where.out / CHECKPOINT, accelerator)
@@ -112,11 +131,12 @@ def _run_tokenizer(
 def _run_generator(
     recipe: Recipe,
     stage: GeneratorStage,
-    data: ImageSet,
+    material: Material,
     tokenizer_place: Path,
     where: Where,
     accelerator: Accelerator,
 ) -> Path:
+    data = material.images
     sampling = parse_architecture(Sampling, stage.decoding, "generator.decoding")
     tokenizer = load_tokenizer(tokenizer_place)
     tokens = _tokens(tokenizer, data, stage.objective.flip, where.out, accelerator)
@@ -128,7 +148,6 @@ def _run_generator(
 
     torch.manual_seed(stage.train.seed)
     task = MaskedTokenTask(UViT(stage.network), tokens, stage.objective, picture)
-    network = _train(task, stage.train, where, accelerator)
     config = CheckpointConfig(
         family="maskgit",
         architecture=architecture_dict(stage.network),
@@ -136,17 +155,31 @@ def _run_generator(
         classes=list(data.classes),
         decoding=dict(stage.decoding),
         training=_provenance(recipe, stage.train),
-        data=[SOURCES[recipe.data]],
+        data=[material.source],
         licence="Apache-2.0",
     )
     place = where.out / CHECKPOINT
     if accelerator.is_main_process:
         shutil.copytree(tokenizer_place, place / "tokenizer", dirs_exist_ok=True)
+
+    def export(network: nn.Module) -> None:
+        """A running directory can be served."""
+        if accelerator.is_main_process:
+            save_checkpoint(place, config, network.state_dict())
+
+    network = _train(task, stage.train, where, accelerator, "generator", export)
     return _export(network, config, place, accelerator)
 
 
-def _train(task: Task, settings: TrainSettings, where: Where, accelerator: Accelerator) -> nn.Module:
-    trainer = Trainer(task, settings, where.out, accelerator)
+def _train(
+    task: Task,
+    settings: TrainSettings,
+    where: Where,
+    accelerator: Accelerator,
+    stage: str,
+    saved: Callable[[nn.Module], None] = lambda network: None,
+) -> nn.Module:
+    trainer = Trainer(task, settings, where.out, accelerator, stage, saved)
     trainer.resume()
     return trainer.run(where.stop_at)
 

@@ -5,6 +5,7 @@ ends with the same weights as one that was not. Started by `torchrun`, processes
 """
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor, nn
 
 from training.ema import Ema
+from training.failures import Signals, Stopped, TrainingFailed, explained, not_finite
 from training.journal import Journal
 from training.objectives.task import Loss, StepContext, Task
 from training.pictures import save_png
@@ -25,11 +27,23 @@ STATE = "state.pt"
 
 
 class Trainer:
-    """Runs `task` for `settings.steps` steps and keeps its state in `directory`."""
+    """Runs `task` for `settings.steps` steps and keeps its state in `directory`.
 
-    def __init__(self, task: Task, settings: TrainSettings, directory: Path, accelerator: Accelerator) -> None:
+    `stage` names the recipe's table in error messages; `saved` is called with the averaged network after each save.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        settings: TrainSettings,
+        directory: Path,
+        accelerator: Accelerator,
+        stage: str = "generator",
+        saved: Callable[[nn.Module], None] = lambda network: None,
+    ) -> None:
         self.task, self.settings, self.directory = task, settings, directory
         self.accelerator = accelerator
+        self.stage, self.saved = stage, saved
         task.modules.to(accelerator.device)
         self.ema = Ema(task.modules[task.parts[0]], settings.ema)
         self.optimisers = {
@@ -72,7 +86,14 @@ class Trainer:
         os.replace(new, self.directory / STATE)
 
     def run(self, stop_at: int | None = None) -> nn.Module:
-        """Train to the last step (or `stop_at`) and return the averaged network."""
+        """Train to the last step (or `stop_at`) and return the averaged network.
+
+        Raises TrainingFailed, and Stopped after Ctrl-C or SIGTERM.
+        """
+        with explained(self.stage, self.directory), Signals() as signals:
+            return self._run(stop_at, signals)
+
+    def _run(self, stop_at: int | None, signals: Signals) -> nn.Module:
         s, last = self.settings, min(self.settings.steps, stop_at or self.settings.steps)
         main = self.accelerator.is_main_process
         journal = Journal(self.directory, self.step) if main else None
@@ -86,19 +107,48 @@ class Trainer:
             while self.step < last:
                 scalars = self._one_step(batches)
                 self.step += 1
+                stop = self._anybody(signals.raised)
+                save = self.step % s.save_every == 0 or self.step == last or stop
+                if save or self.step % s.log_every == 0:
+                    self._check(scalars)
                 if journal and (self.step % s.log_every == 0 or self.step == last):
                     values = {name: float(value) for name, value in scalars.items()}
                     journal.write(self.step, values | {"lr": s.rate(self.step - 1)})
                     total = sum(values[n] for n in values if n.startswith("loss/"))
                     progress.update(bar, completed=self.step, loss=f"loss {total:.4f}")
-                if self.step % s.save_every == 0 or self.step == last:
+                if save:
                     self.save()
+                    self.saved(self.ema.network)
+                if stop:
+                    raise Stopped(self.step, self.directory)
                 if journal and (self.step % s.sample_every == 0 or self.step == last):
                     picture = self.task.picture(self.ema.network)
                     save_png(picture, self.directory / "samples" / f"{self.step:07d}.png", scale=2)
         if journal:
             journal.close()
         return self.ema.network
+
+    def seconds_per_step(self, steps: int = 3) -> float:
+        """Measured on `steps` real ones after a first; the networks have changed afterwards, nothing is saved."""
+        batches = Batches(self.task.count, self.settings.batch, self.settings.seed)
+        self._one_step(batches)
+        start = time.perf_counter()
+        for _ in range(steps):
+            self.step += 1
+            self._one_step(batches)
+        return (time.perf_counter() - start) / steps
+
+    def _check(self, scalars: dict[str, Any]) -> None:
+        """Before anything of a broken run is kept."""
+        if not all(torch.as_tensor(value).isfinite().all() for value in scalars.values()):
+            raise TrainingFailed(not_finite(self.stage, self.step, self.settings.lr))
+
+    def _anybody(self, raised: bool) -> bool:
+        """All processes stop when one is told to."""
+        if self.accelerator.num_processes == 1:
+            return raised
+        flag = torch.tensor(float(raised), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(flag, "sum") > 0)
 
     def _one_step(self, batches: Batches) -> dict[str, Any]:
         s, a = self.settings, self.accelerator

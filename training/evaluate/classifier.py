@@ -45,7 +45,7 @@ class Classifier(nn.Module):
 def fit(network: nn.Module, data: ImageSet, *, epochs: int, seed: int, lr: float = 3e-3) -> None:
     """Train a classifier in place: AdamW, one-cycle rate, mirrored and shifted copies, label smoothing 0.05."""
     generator = torch.Generator().manual_seed(seed)
-    batch = 250
+    batch = min(250, len(data))
     steps = epochs * (len(data) // batch)
     optimiser = torch.optim.AdamW(network.parameters(), lr=lr, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=steps)

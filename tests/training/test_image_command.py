@@ -1,0 +1,151 @@
+"""`maskserve-train image`: a folder as people have them becomes a model that is served."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+from typer.testing import CliRunner
+
+from models.catalogue import Catalogue
+from service import load
+from training.cli import app
+from training.data.listing import list_folder
+from training.pictures_job import choose_colour, choose_size
+
+CHANGES = {
+    "tokenizer.train.steps": 8,
+    "tokenizer.train.batch": 16,
+    "tokenizer.refine.train.steps": 4,
+    "tokenizer.refine.train.batch": 16,
+    "tokenizer.perceptual.epochs": 1,
+    "tokenizer.network.ch": 16,
+    "tokenizer.network.codebook_size": 32,
+    "generator.network.codebook_size": 32,
+    "generator.network.dim": 48,
+    "generator.train.steps": 8,
+    "generator.train.batch": 16,
+}
+SMALL = [part for key, value in CHANGES.items() for part in ("--set", f"{key}={value}")]
+
+
+def arguments(data: object, out: Path) -> list[str]:
+    return ["image", "--data", str(data), "--out", str(out), *SMALL]
+
+
+def draw(kind: str, at: int) -> Image.Image:
+    width, height = 30 + at % 7, 30 + at % 5
+    picture = Image.new("RGB", (width, height), (20 * (at % 10), 80, 200))
+    pen = ImageDraw.Draw(picture)
+    box = (4 + at % 3, 5, width - 5, height - 4 - at % 4)
+    (pen.ellipse if kind == "discs" else pen.rectangle)(box, fill=(250, 8 * (at % 30), 30))
+    return picture
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixty pictures of odd sizes, one of them damaged, one transparent, one CMYK."""
+    root = tmp_path_factory.mktemp("mine") / "shapes"
+    for kind in ("discs", "squares"):
+        (root / kind).mkdir(parents=True)
+        for at in range(30):
+            draw(kind, at).save(root / kind / f"{at:02}.png")
+    draw("discs", 1).convert("RGBA").save(root / "discs" / "00.png")
+    clear = draw("discs", 2).convert("RGBA")
+    clear.putalpha(Image.linear_gradient("L").resize(clear.size))
+    clear.save(root / "discs" / "02.png")
+    draw("squares", 3).convert("CMYK").save(root / "squares" / "cmyk.jpg")
+    damaged = root / "squares" / "05.png"
+    damaged.write_bytes(damaged.read_bytes()[:90])
+    return root
+
+
+@pytest.fixture(scope="module")
+def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    out = tmp_path_factory.mktemp("runs") / "mine"
+    done = CliRunner().invoke(app, arguments(folder, out))
+    assert done.exit_code == 0, f"{done.output}\n{done.exception!r}"
+    return out, done.output
+
+
+def test_it_says_what_it_found_and_what_was_wrong(trained: tuple[Path, str]) -> None:
+    _, said = trained
+    assert "discs" in said and "30" in said
+    assert "left out: squares/05.png: damaged" in said
+    assert "changed: discs/02.png: laid on white" in said and "changed: squares/cmyk.jpg: converted from CMYK" in said
+    assert "to finish" in said and "parameters: tokenizer" in said
+
+
+def test_the_result_is_served_under_the_runs_name(trained: tuple[Path, str]) -> None:
+    out, _ = trained
+    [entry] = Catalogue.scan([out]).entries.values()
+    assert entry.spec.id == "mine" and entry.spec.classes == ("discs", "squares") and entry.spec.size == (16, 16)
+    assert Catalogue.scan([out.parent]).entries.keys() == {"mine"}
+    with load(entry.path) as model:
+        [picture] = model.generate("squares", n=1, seed=1)
+    assert picture.size == (16, 16) and picture.mode == "RGB"
+
+
+def test_what_is_finished_is_skipped(folder: Path, trained: tuple[Path, str]) -> None:
+    out, _ = trained
+    weights = out / "checkpoint" / "model.safetensors"
+    before, journal = weights.read_bytes(), (out / "metrics.jsonl").read_text()
+    again = CliRunner().invoke(app, arguments(folder, out))
+    assert again.exit_code == 0 and "to finish" not in again.output
+    assert weights.read_bytes() == before and (out / "metrics.jsonl").read_text() == journal
+
+
+def test_a_dry_run_trains_nothing(folder: Path, tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, [*arguments(folder, tmp_path / "o"), "--dry-run"])
+    assert done.exit_code == 0 and "Nothing was trained" in done.output and "to finish" in done.output
+    assert not list((tmp_path / "o").rglob("*.pt")) and not (tmp_path / "o" / "checkpoint").exists()
+
+
+def test_a_signal_saves_and_the_same_command_goes_on(folder: Path, tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "training.cli",
+        "image",
+        "--data",
+        str(folder),
+        "--out",
+        str(tmp_path / "o"),
+        *SMALL,
+    ]
+    command += ["--set", "tokenizer.train.steps=100000", "--threads", "1"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as run:
+        journal = tmp_path / "o" / "tokenizer" / "metrics.jsonl"
+        while not (journal.is_file() and journal.read_text().strip()):
+            assert run.poll() is None
+        run.send_signal(signal.SIGTERM)
+        _, said = run.communicate(timeout=60)
+    assert run.returncode == 130 and "the same command goes on" in said
+    assert (tmp_path / "o" / "tokenizer" / "state.pt").is_file()
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--data", "nowhere"], "nowhere is not a folder"),
+        (["--size", "48"], "--size is one of 16, 32"),
+        (["--set", "generator.train.stepz=1"], "generator.train.stepz: unknown field"),
+    ],
+)
+def test_mistakes_are_one_line(folder: Path, tmp_path: Path, more: list[str], says: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        CliRunner().invoke(app, [*arguments(folder, tmp_path / "o"), *more], catch_exceptions=False)
+    assert says in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_size_and_colour_follow_the_pictures(folder: Path, tmp_path: Path) -> None:
+    listing = list_folder(folder)
+    assert choose_size(listing, None) == 16 and choose_size(listing, 64) == 64
+    assert choose_colour(listing, None) and not choose_colour(listing, False)
+    for at in range(3):
+        Image.fromarray(np.full((200, 90, 3), 40 * at, np.uint8)).save(tmp_path / f"{at}.png")
+    grey = list_folder(tmp_path)
+    assert not choose_colour(grey, None) and choose_size(grey, None) == 64

@@ -1,0 +1,1 @@
+"""What `maskserve-train` prints and does, one command per file."""

@@ -1,0 +1,80 @@
+"""`maskserve-train image`: what a folder holds and what will happen, then the run."""
+
+from datetime import timedelta
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+from training.data.folder import Prepared
+from training.pictures_job import (
+    PicturesJob,
+    Planned,
+    memory_bytes,
+    plan,
+    prepared,
+    run,
+    seconds_to_finish,
+)
+from training.runs import Where
+
+NAMED = 10  # files and classes that are listed by name
+
+
+def train_images(job: PicturesJob, where: Where, dry_run: bool) -> None:
+    """Report, and train unless `dry_run`. Raises what the parts raise."""
+    console = Console()
+    planned = plan(job)
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console, transient=True
+    ) as bar:
+        task = bar.add_task("reading pictures", total=len(planned.listing))
+        data = prepared(job, planned, lambda: bar.advance(task))
+    report(console, planned, data)
+    if dry_run or not (where.out / "state.pt").is_file():
+        tell_time(console, planned, data, where)
+    if dry_run:
+        console.print("Nothing was trained (--dry-run).")
+        return
+    place = run(job, planned, data, where)
+    console.print(f"checkpoint: {place}", soft_wrap=True)
+    console.print(f"serve it:   maskserve serve --models {job.out}", soft_wrap=True)
+
+
+def report(console: Console, planned: Planned, data: Prepared) -> None:
+    """The pictures and what will be made of them."""
+    listing, shape = planned.listing, planned.shape
+    counts = Table("class", "pictures", box=None)
+    for name, count in list(listing.counts.items())[:NAMED]:
+        counts.add_row(name, f"{count:,}")
+    if len(listing.classes) > NAMED:
+        counts.add_row(f"and {len(listing.classes) - NAMED} more", "")
+    console.print(counts)
+    colour = "colour" if shape.channels == 3 else "grey"
+    console.print(
+        f"{len(data.train):,} to train on, {len(data.validation):,} held out; "
+        f"{shape.size}x{shape.size} pixels, {colour}, {shape.aspect}"
+    )
+    skipped = {str(path.relative_to(listing.folder)): why for path, why in listing.skipped.items()} | data.skipped
+    for title, files in (("left out", skipped), ("changed", data.changed)):
+        for name, why in list(files.items())[:NAMED]:
+            console.print(f"{title}: {name}: {why}", soft_wrap=True, markup=False, highlight=False)
+        if len(files) > NAMED:
+            console.print(f"{title}: {len(files) - NAMED} more")
+    generator = planned.recipe.generator
+    assert generator is not None
+    sizes = ", ".join(f"{name} {count / 1e6:.1f} M" for name, count in planned.parameters.items())
+    rows, columns = generator.network.grid
+    console.print(
+        f"{rows}x{columns} tokens; parameters: {sizes}; {memory_bytes(planned) / 2**20:,.0f} MiB and activations"
+    )
+
+
+def tell_time(console: Console, planned: Planned, data: Prepared, where: Where) -> None:
+    seconds = seconds_to_finish(planned, data, where.device, bool(where.tokenizer))
+    parts = ", ".join(f"{stage} {clock(value)}" for stage, value in seconds.items())
+    console.print(f"about {clock(sum(seconds.values()))} to finish ({parts}), measured on a few steps")
+
+
+def clock(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))

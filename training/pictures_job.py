@@ -1,0 +1,180 @@
+"""From a folder of pictures to a checkpoint: what is there, what will be trained, how long it takes, and the run."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from PIL import Image
+from torch import nn
+
+from models.checkpoint import DataSource
+from models.maskgit.network import UViT
+from models.tokenizers.vqgan import VQGAN
+from training.data.folder import Aspect, Prepared, Shape, prepare
+from training.data.listing import Listing, list_folder
+from training.data.tokens import TokenSet
+from training.objectives.masked_tokens import MaskedTokenTask
+from training.objectives.perceptual import PerceptualNet
+from training.objectives.task import Task
+from training.objectives.tokenizer import TokenizerTask
+from training.recipe import Recipe, read_recipe
+from training.runs import Material, Where, run_recipe
+from training.settings import TrainSettings
+from training.trainer import Trainer
+
+SIZES = (16, 32, 64, 128, 256)
+LARGEST_BY_DEFAULT = 64
+LOOKED_AT = 64  # pictures whose colours are compared
+BYTES_PER_PARAMETER = 20  # weights, gradient, two moments, average
+
+# pixels -> patch, ch_mult: how 16 to 256 pixels become 4x4, 8x8 or 16x16 tokens
+LEVELS: Mapping[int, tuple[int, list[int]]] = {
+    16: (1, [1, 1, 2]),
+    32: (2, [1, 2]),
+    64: (2, [1, 2]),
+    128: (2, [1, 1, 2]),
+    256: (2, [1, 1, 2, 2]),
+}
+
+
+@dataclass(frozen=True)
+class PicturesJob:
+    """What the user asked for; None means: decide by the pictures."""
+
+    data: Path
+    out: Path
+    size: int | None = None
+    colour: bool | None = None
+    aspect: Aspect = "crop"
+    flip: bool = False
+    recipe: str = "image"
+    changes: Mapping[str, str] | None = None
+    licence: str = "unknown"
+    credit: str = ""
+
+    @property
+    def cache(self) -> Path:
+        return self.out / "pictures"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """Everything that is known before training."""
+
+    listing: Listing
+    shape: Shape
+    recipe: Recipe
+    parameters: dict[str, int]
+
+
+def plan(job: PicturesJob) -> Planned:
+    """Look at the folder and fill in the recipe. Raises NoPictures, and ValueError for sizes that do not fit."""
+    listing = list_folder(job.data)
+    shape = Shape(choose_size(listing, job.size), 1 if not choose_colour(listing, job.colour) else 3, job.aspect)
+    recipe = read_recipe(job.recipe, {**fitted(shape, len(listing.classes), job.flip), **(job.changes or {})})
+    return Planned(listing, shape, recipe, _parameters(recipe))
+
+
+def choose_size(listing: Listing, asked: int | None) -> int:
+    """The largest known size that half of the pictures reach, 64 at most unless asked for."""
+    if asked is not None:
+        if asked not in SIZES:
+            raise ValueError(f"--size is one of {', '.join(map(str, SIZES))}, not {asked}")
+        return asked
+    reached = [size for size in SIZES if size <= min(listing.median_side, LARGEST_BY_DEFAULT)]
+    return reached[-1] if reached else SIZES[0]
+
+
+def choose_colour(listing: Listing, asked: bool | None) -> bool:
+    """False when every picture is grey: by its header, or - for the first few - by its pixels."""
+    if asked is not None:
+        return asked
+    if listing.grey:
+        return False
+    every = max(1, len(listing) // LOOKED_AT)
+    return any(_coloured(source.path) for source in listing.sources[::every] if not source.grey)
+
+
+def _coloured(path: Path) -> bool:
+    try:
+        with Image.open(path) as picture:
+            picture.thumbnail((64, 64))
+            pixels = np.asarray(picture.convert("RGB")).astype(int)
+    except Exception:  # damaged: it is named when it is decoded
+        return False
+    return bool(np.ptp(pixels, axis=2).max() > 12)
+
+
+def fitted(shape: Shape, classes: int, flip: bool) -> dict[str, str]:
+    """What follows from the pictures, as changes to a recipe."""
+    patch, multipliers = LEVELS[shape.size]
+    side = shape.size // (patch * 2 ** (len(multipliers) - 1))
+    return {
+        "tokenizer.network.resolution": str(shape.size),
+        "tokenizer.network.in_channels": str(shape.channels),
+        "tokenizer.network.patch": str(patch),
+        "tokenizer.network.ch_mult": str(multipliers),
+        "generator.network.grid": str([side, side]),
+        "generator.network.num_classes": str(classes),
+        "generator.objective.flip": str(flip).lower(),
+    }
+
+
+def _parameters(recipe: Recipe) -> dict[str, int]:
+    assert recipe.tokenizer is not None and recipe.generator is not None
+    with torch.device("meta"):
+        networks: dict[str, nn.Module] = {
+            "tokenizer": VQGAN(recipe.tokenizer.network),
+            "generator": UViT(recipe.generator.network),
+        }
+    return {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()}
+
+
+def prepared(job: PicturesJob, planned: Planned, tell: Callable[[], None]) -> Prepared:
+    """Decode the pictures, or map those that were decoded before."""
+    return prepare(planned.listing, planned.shape, job.cache, tell)
+
+
+def run(job: PicturesJob, planned: Planned, data: Prepared, where: Where) -> Path:
+    """All stages; finished ones are skipped. Returns the checkpoint's directory."""
+    return run_recipe(planned.recipe, where, material(job, planned, data))
+
+
+def material(job: PicturesJob, planned: Planned, data: Prepared) -> Material:
+    name = f"{job.data.resolve().name}, {len(data.train):,} pictures"
+    return Material(data.train, DataSource(name=name, licence=job.licence, credit=job.credit))
+
+
+def memory_bytes(planned: Planned) -> int:
+    """Of the larger network while it trains; activations come on top."""
+    return BYTES_PER_PARAMETER * max(planned.parameters.values())
+
+
+def seconds_to_finish(planned: Planned, data: Prepared, device: str, has_tokenizer: bool) -> dict[str, float]:
+    """Stage -> seconds of all its steps, from a few measured ones on these pictures; nothing of them is kept."""
+    recipe, images = planned.recipe, data.train
+    assert recipe.tokenizer is not None and recipe.generator is not None
+
+    def seconds(task: Task, settings: TrainSettings) -> float:
+        trainer = Trainer(task, settings, Path(), Accelerator(cpu=device == "cpu"))
+        trainer.step = settings.steps // 2  # late losses included
+        return trainer.seconds_per_step() * settings.steps
+
+    found: dict[str, float] = {}
+    if not has_tokenizer:
+        stage, perceptual = recipe.tokenizer, None
+        if stage.perceptual is not None:
+            perceptual = PerceptualNet(planned.shape.channels, len(images.classes)).eval().requires_grad_(False)
+        tokenizer = VQGAN(stage.network)
+        found["tokenizer"] = seconds(TokenizerTask(tokenizer, images, stage.objective, perceptual), stage.train)
+        if stage.refine is not None:
+            refine = TokenizerTask(tokenizer, images, stage.refine.objective, perceptual)
+            found["its decoder"] = seconds(refine, stage.refine.train)
+    network = recipe.generator.network
+    tokens = TokenSet(torch.zeros(1, len(images), network.length, dtype=torch.long), images.labels)
+    task = MaskedTokenTask(UViT(network), tokens, recipe.generator.objective, lambda network: torch.empty(0))
+    found["generator"] = seconds(task, recipe.generator.train)
+    return found
