@@ -87,8 +87,8 @@ class Sequence:
 class Artifact:
     """A finished or partial sample: pixels uint8 [H, W, C] (or another medium's array) and its tokens [L].
 
-    `extra` of a partial one may hold `known` (bool [L]: decided) and `confidence` (float [L]: probability of what is
-    shown), which clients get with `progress`.
+    Where previews were asked for, `extra` may hold `known` (bool [L]: decided), `confidence` (float [L]: probability of
+    what is shown) and `order` (int [L]: by which step it was decided; 0: given or undecided), for the clients.
     """
 
     array: np.ndarray

@@ -59,7 +59,7 @@ def record(page: Page) -> Film:
     page.locator("#seed").fill("7")
     film.shoot(3)
     page.locator("#generate").click()
-    follow(film)
+    follow(film, 1)
     page.get_by_role("button", name="Paint over picture 1").first.click()
     film.shoot(2)
     box = page.locator("#paint").bounding_box()
@@ -74,16 +74,16 @@ def record(page: Page) -> Film:
     film.shoot()
     film.hold(0.5)
     page.locator("#paint-go").click()
-    follow(film)
+    follow(film, 2)
     film.hold(1.5)
     return film
 
 
-def follow(film: Film) -> None:
-    """Until the newest card is done."""
+def follow(film: Film, cards: int) -> None:
+    """Until the newest of `cards` cards is over."""
+    film.page.locator("article.card").nth(cards - 1).wait_for()
     newest = film.page.locator("article.card").first
-    newest.wait_for()
-    while newest.get_attribute("data-state") != "done":
+    while newest.get_attribute("data-state") not in ("done", "failed"):
         film.shoot()
     film.shoot()
     film.hold(0.8)

@@ -112,6 +112,7 @@ class MaskGITDecoder:
         pool.known[slot] = ~unknown.to(self.device)
         pool.guess[slot] = 0
         pool.confidence[slot] = 1.0  # of given tokens
+        pool.written[slot] = 0
         label = self.config.null_class if request.condition is None else request.condition
         key = sequence_key(request.seed, seq.sample)
         pool.numbers[slot] = torch.tensor((key, label, request.sampling.top_k))
@@ -187,21 +188,24 @@ class MaskGITDecoder:
     def snapshot(self, seq: Sequence) -> Snapshot:
         pool, slot = self.pool, _own(seq).slot
         known = pool.known[slot].clone()
-        return Snapshot(torch.where(known, pool.ids[slot], pool.guess[slot]), known, pool.confidence[slot].clone())
+        ids = torch.where(known, pool.ids[slot], pool.guess[slot])
+        return Snapshot(ids, known, pool.confidence[slot].clone(), pool.written[slot].clone())
 
     @torch.inference_mode()
     def preview(self, snapshots: Seq[object]) -> list[Artifact]:
         shots = [cast(Snapshot, shot) for shot in snapshots]
         made = self._decode([shot.ids for shot in shots])
         for artifact, shot in zip(made, shots, strict=True):
-            artifact.extra.update(known=shot.known.cpu().numpy(), confidence=shot.confidence.cpu().numpy())
+            artifact.extra.update(shot.extra)
         return made
 
     @torch.inference_mode()
     def finish(self, seqs: Seq[Sequence]) -> list[Artifact]:
         made = self._decode([self.pool.ids[_own(seq).slot] for seq in seqs])
-        for seq in seqs:
+        for seq, artifact in zip(seqs, made, strict=True):
             _own(seq).finished = True
+            if seq.request.partials:
+                artifact.extra.update(self.snapshot(seq).extra)
         return made
 
     def _decode(self, grids: list[Tensor]) -> list[Artifact]:

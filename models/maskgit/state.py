@@ -26,11 +26,21 @@ class MaskGITSequence(Sequence):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a preview shows: ids [L] with guesses where unknown, known bool [L], confidence [L]."""
+    """What a preview shows: ids [L] with guesses where unknown, known [L], confidence and written [L] of the pool."""
 
     ids: Tensor
     known: Tensor
     confidence: Tensor
+    written: Tensor
+
+    @property
+    def extra(self) -> dict[str, object]:
+        """For `Artifact.extra`."""
+        return {
+            "known": self.known.cpu().numpy(),
+            "confidence": self.confidence.cpu().numpy(),
+            "order": self.written.cpu().numpy(),
+        }
 
 
 class StatePool:
@@ -45,6 +55,7 @@ class StatePool:
         self.order = rows(length, dtype=torch.long)  # this group's positions by confidence
         self.guess = rows(length, dtype=torch.long)  # likeliest token, for previews
         self.confidence = rows(length, dtype=torch.float32)  # its probability; that of the written one where known
+        self.written = rows(length, dtype=torch.int16)  # by which step, from 1 on; 0 where given or unknown
         self.numbers = rows(3, dtype=torch.long)  # key, label, top_k
         self.top_p = rows(dtype=torch.float32)
         self.annealed = rows(3, max_steps, dtype=torch.float32)  # the fields of `Annealed` per step

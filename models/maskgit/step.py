@@ -29,7 +29,7 @@ class Update:
     position: Tensor
     token: Tensor
     ranked: tuple[Tensor, Tensor]  # state slots [F], their order [F, L]
-    guess: tuple[Tensor, Tensor, Tensor, Tensor] | None  # slots, positions, tokens, their probabilities
+    guess: tuple[Tensor, Tensor, Tensor, Tensor, Tensor] | None  # slots, positions, tokens, probabilities, steps or 0
 
 
 def evaluate(network: UViT, project: Callable[[Tensor], Tensor], packed: Packed) -> Tensor:
@@ -80,16 +80,18 @@ def decide(pool: StatePool, noise: Noise, seqs: Seq[MaskGITSequence], packed: Pa
 
 def _guess(
     seqs: Seq[MaskGITSequence], packed: Packed, logits: Tensor, written: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor] | None:
     """For the previews of those that asked for some: the token that is written [D] (-1: none), else the likeliest."""
     watched = [seq.request.partials > 0 for seq in seqs]
     if not any(watched):
         return None
     seen = torch.tensor(watched, device=logits.device)[packed.draw.sequence].nonzero().squeeze(-1)
     shares = logits[seen].softmax(dim=-1)
-    token = torch.where(written[seen] < 0, shares.argmax(dim=-1), written[seen])
+    open_still = written[seen] < 0
+    token = torch.where(open_still, shares.argmax(dim=-1), written[seen])
     share = shares.gather(-1, token.unsqueeze(-1)).squeeze(-1)
-    return packed.slot[seen], packed.draw.position[seen], token, share
+    step = (packed.draw.step[seen] + 1).masked_fill(open_still, 0).to(torch.int16)
+    return packed.slot[seen], packed.draw.position[seen], token, share, step
 
 
 def commit(pool: StatePool, seqs: Seq[MaskGITSequence], update: Update) -> None:
@@ -98,9 +100,10 @@ def commit(pool: StatePool, seqs: Seq[MaskGITSequence], update: Update) -> None:
     ranked, order = update.ranked
     pool.order[ranked] = order
     if update.guess is not None:
-        slot, position, token, share = update.guess
+        slot, position, token, share, step = update.guess
         pool.guess[slot, position] = token
         pool.confidence[slot, position] = share
+        pool.written[slot, position] = step
     for seq in seqs:
         seq.known += seq.plan.reveals[seq.step]
         seq.step += 1

@@ -1,11 +1,13 @@
 """From finished samples to OpenAI's response and event objects."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
+from models.decoder import Artifact
 from models.spec import DecoderSpec
 from service.engine.events import Done, Event, Preview, Progress, Report, Started, Waiting
 from service.engine.request import Ticket
@@ -40,11 +42,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Made:
-    """A finished sample: its report, its file as base64 text, the id under which it is kept."""
+    """A finished sample: its report, its file as base64 text, the id under which it is kept, its token grid."""
 
     report: Report
     file: str
     id: str
+    grid: Mapping[str, Any] = field(default_factory=dict)
 
 
 def usage(job: Job, decoded: int) -> ImagesUsage:
@@ -133,17 +136,17 @@ def partial_image(job: Job, name: StreamName, event: Preview, file: str) -> Part
         steps_total=event.steps_total,
         revealed=event.revealed,
         **_described(job),
-        **(_token_grid(event) if job.ticket.progress else {}),
+        **(token_grid(event.artifact) if job.ticket.progress else {}),
     )
 
 
-def _token_grid(event: Preview) -> dict[str, Any]:
+def token_grid(artifact: Artifact) -> dict[str, list[bool] | list[int] | list[float]]:
     """Of families that have one."""
-    extra = event.artifact.extra
-    known, confidence = extra.get("known"), extra.get("confidence")
+    grid = {name: artifact.extra.get(name) for name in ("known", "confidence", "order")}
     return {
-        "known": known.tolist() if isinstance(known, np.ndarray) else None,
-        "confidence": confidence.round(3).tolist() if isinstance(confidence, np.ndarray) else None,
+        name: (value.astype(float).round(3) if name == "confidence" else value).tolist()
+        for name, value in grid.items()
+        if isinstance(value, np.ndarray)
     }
 
 
@@ -159,6 +162,7 @@ def completed_image(job: Job, name: StreamName, made: Made) -> CompletedImage:
         fingerprint=made.report.fingerprint,
         **_history(job, made),
         **_described(job),
+        **(made.grid if job.ticket.progress else {}),
     )
 
 

@@ -87,9 +87,14 @@ class SteppedImage(BaseModel):
 
 
 class ImageEvent(Described):
+    """The token grid comes with `progress`, row by row, from models that have one."""
+
     b64_json: str
     created_at: int
     image_index: int = Field(description="Which of the `n` pictures.")
+    known: list[bool] | None = Field(None, description="Per token: is it decided?")
+    confidence: list[float] | None = Field(None, description="Per token: the probability of what is shown.")
+    order: list[int] | None = Field(None, description="Per token: decided by which step; 0: given or undecided.")
 
 
 class PartialImage(ImageEvent):
@@ -98,8 +103,6 @@ class PartialImage(ImageEvent):
     step: int
     steps_total: int
     revealed: float = Field(description="Share of tokens decided, 0 to 1.")
-    known: list[bool] | None = Field(None, description="Per token, row by row: is it decided? With `progress`.")
-    confidence: list[float] | None = Field(None, description="Per token: the probability of what is shown.")
 
 
 class CompletedImage(ImageEvent):

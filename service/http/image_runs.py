@@ -12,7 +12,7 @@ from service.engine.events import Done, Event, Failed, Preview, SampleDone, Wait
 from service.engine.request import Refused
 from service.http.context import Context
 from service.http.errors import ApiError, from_failed, from_refused, internal
-from service.http.image_answers import Job, Made, StreamName, completed_image, news, partial_image
+from service.http.image_answers import Job, Made, StreamName, completed_image, news, partial_image, token_grid
 from service.http.image_output import Output
 from service.http.results import Result
 from service.http.services import Services
@@ -143,7 +143,7 @@ class Run:
         metrics.steps.labels(report.model, "reuse").inc(report.steps_reuse)
         metrics.shortened.labels(report.model).inc(report.shortened)
         self.context.log["steps"] = report.steps_full + report.steps_reuse
-        return Made(report, file, self.services.results.keep(result))
+        return Made(report, file, self.services.results.keep(result), token_grid(event.artifact))
 
     async def _render(self, artifact: Artifact, tags: Mapping[str, object] | None) -> tuple[np.ndarray, str]:
         return await self.services.pool.run(_render, self.job.output, artifact, tags)

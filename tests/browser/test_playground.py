@@ -1,6 +1,9 @@
 """The page as people use it: generate, watch, paint over, make room, vary, reproduce, cancel, err."""
 
 import re
+import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -152,7 +155,7 @@ def test_a_saved_picture_brings_its_seed_and_settings_back(playground: Playgroun
     playground.page.locator("#chips button").first.wait_for()
     expect(playground.page.locator("#shelf li")).to_have_count(2)  # the history outlives the page
     playground.drop(file)
-    playground.page.locator("#paint-close").click()
+    expect(playground.page.locator("#opened-note")).to_contain_text("makes the same picture again")
     assert playground.page.locator("#seed").input_value() == "77"
     assert playground.page.locator("#prompt").input_value() == "bag"
     playground.generate()
@@ -231,13 +234,88 @@ def test_what_is_no_picture_is_refused_kindly(playground: Playground, tmp_path: 
     expect(playground.page.locator("#problem")).to_contain_text("no picture")
 
 
-@pytest.mark.parametrize("language", ["curl", "python", "javascript"])
-def test_a_run_can_be_copied_as_code(playground: Playground, language: str) -> None:
-    playground.choose("tiny", n=1, seed=9)
+def test_a_refused_painting_is_not_lost(playground: Playground) -> None:
+    playground.expected.append("400")
+    playground.choose("tiny", n=1, seed=5)
     playground.generate()
+    playground.done().get_by_role("button", name="Paint over picture 1").click()
+    paint(playground, (0.3, 0.3), (0.6, 0.6))
+    playground.page.locator("#paint-prompt").fill("nothing of the kind")
+    playground.page.locator("#paint-go").click()
+    expect(playground.page.locator("#paint-problem")).to_contain_text("names none of this model's classes")
+    expect(playground.page.locator("#paint-state")).to_contain_text("tokens are made anew")
+    expect(playground.page.locator("article.card")).to_have_count(1)
+    playground.page.locator("#paint-prompt").fill("bag")
+    playground.page.locator("#paint-go").click()
+    expect(playground.page.locator("article.card")).to_have_count(2)
+    playground.done()
+    expect(playground.page.locator("#painter")).to_be_hidden()
+
+
+def test_seeds_beyond_the_numbers_of_javascript_and_far_too_many_pictures(playground: Playground) -> None:
+    seed = str(2**63 - 5)
+    playground.choose("tiny", n=1, seed=seed, guidance_scale=2.25)
+    playground.generate()
+    file = saved(playground, playground.done())
+    tags = read_tags(file.read_bytes())
+    assert tags["seed"] == int(seed) and tags["sampling"]["guidance_scale"] == 2.25  # type: ignore[index]
+    playground.page.reload()
+    playground.page.locator("#chips button").first.wait_for()
+    playground.drop(file)
+    expect(playground.page.locator("#seed")).to_have_value(seed)
+    expect(playground.page.locator("#guidance_scale")).to_have_value("2.25")
+    playground.expected.append("400")
+    playground.choose("tiny", n=100_000_000)
+    playground.generate()
+    playground.done("failed")
+    expect(playground.page.locator("#n")).to_have_attribute("aria-invalid", "true")
+
+
+def test_what_was_made_while_another_view_was_open_shows_its_grid(playground: Playground) -> None:
+    playground.page.locator("#overlay").select_option("order")
+    playground.choose("slow", n=1, num_inference_steps=8)
+    playground.generate()
+    playground.page.locator("#tab-engine").click()
+    time.sleep(1.5)
+    playground.page.locator("#tab-images").click()
+    assert any(playground.pixels(playground.done().locator("canvas[aria-hidden]")))
+
+
+def test_a_removed_card_gives_its_place_back_and_a_failed_one_can_be_tried_again(playground: Playground) -> None:
+    playground.choose("slow", n=1, num_inference_steps=16)
+    playground.generate().get_by_role("button", name="Cancel").click()
+    playground.done("cancelled").get_by_role("button", name="Again").click()
+    expect(playground.page.locator("article.card")).to_have_count(2)
+    playground.card().get_by_role("button", name="Remove").click()
+    expect(playground.page.locator("article.card")).to_have_count(1)
+    playground.live.wait_idle(2)
+
+
+@pytest.mark.parametrize("kind", ["generation", "edit", "variation"])
+def test_a_run_can_be_copied_as_code_that_runs(playground: Playground, kind: str, tmp_path: Path) -> None:
+    page = playground.page
+    playground.choose("tiny", n=1, seed=2**63 - 5, num_inference_steps=4)
+    playground.generate()
+    if kind == "edit":
+        playground.done().get_by_role("button", name="Paint over picture 1").click()
+        paint(playground, (0.3, 0.3), (0.6, 0.6))
+        page.locator("#paint-go").click()
+    elif kind == "variation":
+        playground.done().get_by_role("button", name="Make variations of picture 1").click()
+    expect(page.locator("article.card")).to_have_count(1 if kind == "generation" else 2)
     playground.done().get_by_role("button", name="Copy as").click()
-    playground.page.locator(f"#lang-{language}").check()
-    code = playground.page.locator("#snippet").inner_text()
-    assert playground.live.url in code and "9" in code
-    if language == "python":
-        compile(code, "snippet", "exec")
+    for at in range(page.locator("#snippet-files a").count()):
+        with page.expect_download() as download:
+            page.locator("#snippet-files a").nth(at).click()
+        download.value.save_as(tmp_path / download.value.suggested_filename)
+    programs = {"curl": ["bash"], "python": [sys.executable], "javascript": ["node"]}
+    for language, program in programs.items():
+        if shutil.which(program[0]) is None:
+            continue
+        page.locator(f"#lang-{language}").check()
+        source = tmp_path / {"curl": "run.sh", "python": "run.py", "javascript": "run.mjs"}[language]
+        source.write_text(page.locator("#snippet").inner_text())
+        done = subprocess.run([*program, source.name], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, f"{source.read_text()}\n{done.stdout}\n{done.stderr}"
+        assert read_tags((tmp_path / "0.png").read_bytes())["task"] == {"generation": "generate"}.get(kind, kind)
+        (tmp_path / "0.png").unlink()

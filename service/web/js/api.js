@@ -1,7 +1,7 @@
 // The server: JSON, server-sent events over POST, and its error objects.
 
 const KEY = "maskserve-key";
-const CONNECTIONS = 5; // browsers open six to one host; one stays free for everything else
+const CONNECTIONS = 4; // browsers open six to one host; the engine view takes one, one stays free for the rest
 
 export class ApiError extends Error {
   constructor(status, error = {}, retryAfter = null) {
@@ -35,13 +35,16 @@ async function ask(path, init) {
   }
 }
 
+/** JSON in which a seed that was given as digits is a number: JavaScript's own end at 2^53, seeds at 2^63. */
+export const toJson = (body) => JSON.stringify(body).replace(/"seed":"(\d+)"/, '"seed":$1');
+
 export const getJson = async (path, signal) => (await ask(path, { signal })).json();
 
 /** Events of a stream, as parsed JSON. Throws ApiError, also for an error event. */
 export async function* events(path, { body, signal } = {}) {
   const init = { signal };
   if (body instanceof FormData) Object.assign(init, { method: "POST", body });
-  else if (body) Object.assign(init, { method: "POST", body: JSON.stringify(body), headers: { "content-type": "application/json" } });
+  else if (body) Object.assign(init, { method: "POST", body: toJson(body), headers: { "content-type": "application/json" } });
   const response = await ask(path, init);
   for await (const event of parse(response.body)) {
     if (event.type === "error") throw new ApiError(500, event.error);
@@ -56,10 +59,10 @@ async function* parse(stream) {
     for (;;) {
       const { value, done } = await reader.read();
       if (done) return;
-      const blocks = (rest + value).split("\n\n");
+      const blocks = (rest + value).split(/\r\n\r\n|\n\n/);
       rest = blocks.pop();
       for (const block of blocks) {
-        const data = block.split("\n").filter((line) => line.startsWith("data: ")).map((line) => line.slice(6));
+        const data = block.split(/\r?\n/).filter((line) => line.startsWith("data:")).map((line) => line.slice(5));
         if (data.length) yield JSON.parse(data.join("\n"));
       }
     }

@@ -3,28 +3,39 @@
 import { announce, h } from "./dom.js";
 import { drawGrid } from "./grid.js";
 
-const DONE = { done: "done", cancelled: "cancelled" };
+const REPLAY = 160; // milliseconds per step
 
 export class Card {
-  /** view: { overlay }; acts: { edit, vary, reuse, copy } called with (run, tile), remove with the card. */
+  /** view: { overlay }; acts: { edit, vary } called with (run, tile), { reuse, again, copy } with the run, remove with the card. */
   constructor(run, view, acts) {
     Object.assign(this, { run, view, acts });
+    this.links = [];
     this.tiles = run.tiles.map((tile, at) => this.#tile(tile, at));
     const title = `${run.kind === "generation" ? "" : `${run.kind}: `}${run.body.prompt ?? "no prompt"}`;
+    const button = (text, onclick, more = {}) => h("button", { type: "button", class: "quiet", onclick, ...more }, text);
     this.status = h("span", { class: "status" });
-    this.cancel = h("button", { type: "button", class: "quiet", onclick: () => run.cancel() }, "Cancel");
+    this.close = button("×", () => acts.remove(this), { "aria-label": `Remove ${title}` });
+    this.cancel = button("Cancel", () => {
+      run.cancel();
+      this.close.focus();
+    });
     this.progress = h("progress", { max: 1, value: 0, "aria-label": "Progress" });
-    this.problem = h("p", { class: "problem", role: "alert", hidden: true });
-    this.slider = h("input", { type: "range", min: 0, max: 0, value: 0, "aria-label": "Replay the steps", oninput: () => this.#replay() });
-    this.play = h("button", { type: "button", class: "quiet", onclick: () => this.#play() }, "Replay");
-    const copy = h("button", { type: "button", class: "quiet", onclick: () => acts.copy(run) }, "Copy as…");
-    const again = h("button", { type: "button", class: "quiet", onclick: () => acts.reuse(run) }, "Use settings");
-    const close = h("button", { type: "button", class: "quiet", "aria-label": `Remove ${title}`, onclick: () => acts.remove(this) }, "×");
-    this.footer = h("footer", { hidden: true }, this.play, this.slider, again, copy);
+    this.problem = h("p", { class: "problem", hidden: true });
+    this.slider = h("input", { type: "range", min: 0, max: 0, value: 0, "aria-label": "Replay the steps", oninput: () => this.redraw() });
+    this.play = button("Replay", () => this.#play());
+    this.footer = h(
+      "footer",
+      { hidden: true },
+      this.play,
+      this.slider,
+      button("Again", () => acts.again(run)),
+      button("Use settings", () => acts.reuse(run)),
+      button("Copy as…", () => acts.copy(run)),
+    );
     this.element = h(
       "article",
-      { class: "card", "aria-label": `${title}, seed ${seedOf(run)}` },
-      h("header", {}, h("h3", {}, `${title} `, h("span", { class: "made" }, `seed ${seedOf(run)}`)), this.status, this.cancel, close),
+      { class: "card", "aria-label": `${title}, seed ${run.body.seed}` },
+      h("header", {}, h("h3", {}, `${title} `, h("span", { class: "made" }, `seed ${run.body.seed}`)), this.status, this.cancel, this.close),
       this.progress,
       this.problem,
       h("div", { class: "tiles" }, ...this.tiles.map((tile) => tile.element)),
@@ -32,6 +43,14 @@ export class Card {
     );
     run.addEventListener("change", () => this.#soon());
     this.#soon();
+  }
+
+  /** Take it off the page and give its memory back. */
+  remove() {
+    clearInterval(this.playing);
+    for (const link of this.links) URL.revokeObjectURL(link);
+    this.run.forget();
+    this.element.remove();
   }
 
   #soon() {
@@ -42,8 +61,7 @@ export class Card {
   }
 
   #tile(tile, at) {
-    const { model } = this.run;
-    const [width, height] = sizeOf(model);
+    const [width, height] = sizeOf(this.run.model);
     const picture = h("canvas", { class: "pixels", width, height, role: "img", "aria-label": `Picture ${at + 1}, not begun` });
     const overlay = h("canvas", { "aria-hidden": "true" });
     const shot = h("div", { class: "shot" }, picture, overlay);
@@ -54,91 +72,78 @@ export class Card {
   }
 
   #update() {
-    const { run } = this;
+    const { run } = this, words = text(run);
     this.element.dataset.state = run.state;
-    this.status.textContent = text(run);
+    this.element.dataset.frames = Math.max(...run.tiles.map((tile) => tile.frames.length));
+    if (words !== this.status.textContent) {
+      this.status.textContent = words;
+      if (run.over || run.state === "queued") announce(`${run.body.prompt ?? run.kind}: ${words}`);
+    }
     this.cancel.hidden = run.over;
     this.progress.hidden = run.over;
     if (run.state === "running") this.progress.value = run.steps.done / run.steps.total;
     else this.progress.removeAttribute("value");
-    if (run.over && !this.told) {
-      this.told = true;
-      announce(`${run.body.prompt ?? run.kind}: ${text(run)}`);
-    }
     if (run.error) {
       this.problem.hidden = false;
       this.problem.textContent = run.error.message + (run.error.retryAfter ? ` Try again in ${run.error.retryAfter} s.` : "");
     }
-    const most = Math.max(...run.tiles.map((tile) => tile.frames.length));
-    this.element.dataset.frames = most;
-    this.slider.max = Math.max(0, most - 1);
+    this.footer.hidden = !run.over;
+    this.play.hidden = this.slider.hidden = !run.tiles.some((tile) => tile.final);
+    this.slider.max = Math.max(...run.tiles.map((tile) => tile.frames[tile.frames.length - 1]?.step ?? 0));
     if (!this.playing) this.slider.value = this.slider.max;
-    this.footer.hidden = !run.tiles.some((tile) => tile.final);
-    for (const tile of this.tiles) {
-      this.#draw(tile, tile.tile.frames.length - 1);
-      if (tile.tile.final && !tile.acts.children.length) this.#offer(tile);
-    }
+    this.redraw();
+    for (const tile of this.tiles) if (tile.tile.final && !tile.acts.children.length) this.#offer(tile);
   }
 
   #offer(view) {
     const { tile, acts } = view;
-    const { final } = tile;
+    const { final } = tile, { tasks } = this.run.model.maskserve, number = final.image_index + 1;
     const link = URL.createObjectURL(final.file);
-    const name = `${final.model}-${final.seed}-${final.image_index}.${final.output_format}`;
-    const button = (text, what, label) => h("button", { type: "button", "aria-label": `${label} picture ${final.image_index + 1}`, onclick: () => what(this.run, tile) }, text);
-    acts.append(
-      button("Paint", this.acts.edit, "Paint over"),
-      button("Vary", this.acts.vary, "Make variations of"),
-      h("a", { href: link, download: name, "aria-label": `Save picture ${final.image_index + 1}` }, "Save"),
-    );
+    this.links.push(link);
+    const name = `${final.model}-${this.run.body.seed}-${final.image_index}.${final.output_format}`;
+    const button = (text, act, label) => h("button", { type: "button", "aria-label": `${label} picture ${number}`, onclick: () => act(this.run, tile) }, text);
+    if (tasks.includes("edit")) acts.append(button("Paint", this.acts.edit, "Paint over"));
+    if (tasks.includes("variation")) acts.append(button("Vary", this.acts.vary, "Make variations of"));
+    acts.append(h("a", { href: link, download: name, "aria-label": `Save picture ${number}` }, "Save"));
     acts.hidden = false;
     const { full, reuse } = final.steps;
     view.made.textContent = `${full} full${reuse ? ` + ${reuse} reuse` : ""} steps${final.shortened ? ", shortened" : ""}`;
-    view.picture.setAttribute("aria-label", `Picture ${final.image_index + 1}: ${this.run.body.prompt ?? "variation"}`);
+    view.picture.setAttribute("aria-label", `Picture ${number}: ${this.run.body.prompt ?? "variation"}`);
   }
 
-  #draw(view, at) {
-    const frame = view.tile.frames[Math.min(at, view.tile.frames.length - 1)];
-    if (!frame) return;
-    if (view.shown !== frame) {
-      view.shown = frame;
-      const context = view.picture.getContext("2d");
-      if (frame.bitmap) {
+  /** Show every tile as it was at the slider's step. */
+  redraw() {
+    const at = Number(this.slider.value);
+    for (const view of this.tiles) {
+      const frame = view.tile.frames.findLast((one) => one.step <= at) ?? view.tile.frames[0];
+      if (!frame) continue;
+      if (view.shown !== frame) {
+        view.shown = frame;
         view.picture.width = frame.bitmap.width;
         view.picture.height = frame.bitmap.height;
-        context.drawImage(frame.bitmap, 0, 0);
+        view.picture.getContext("2d").drawImage(frame.bitmap, 0, 0);
       }
+      drawGrid(view.overlay, frame, this.run.model.maskserve.grid, this.view.overlay, this.run.steps.total);
     }
-    drawGrid(view.overlay, frame, this.run.model.maskserve.grid, this.view.overlay, this.run.steps.total);
-  }
-
-  /** Draw again, after the overlay or the size has changed. */
-  redraw() {
-    this.#replay();
-  }
-
-  #replay() {
-    for (const tile of this.tiles) this.#draw(tile, Number(this.slider.value));
   }
 
   #play() {
     clearInterval(this.playing);
     this.slider.value = 0;
-    this.#replay();
+    this.redraw();
     this.playing = setInterval(() => {
       if (Number(this.slider.value) >= Number(this.slider.max)) {
         clearInterval(this.playing);
         this.playing = null;
       } else {
         this.slider.value = Number(this.slider.value) + 1;
-        this.#replay();
+        this.redraw();
       }
-    }, 160);
+    }, REPLAY);
   }
 }
 
 export const sizeOf = (model) => model.maskserve.sizes.find((size) => size !== "auto").split("x").map(Number);
-const seedOf = (run) => run.body.seed?.rawJSON ?? run.body.seed;
 
 function text(run) {
   switch (run.state) {
@@ -148,9 +153,7 @@ function text(run) {
       return `in the queue, place ${run.place}`;
     case "running":
       return run.steps.done ? `step ${run.steps.done} of ${run.steps.total}` : "started";
-    case "failed":
-      return "failed";
     default:
-      return DONE[run.state];
+      return run.state;
   }
 }

@@ -8,8 +8,9 @@ const BAR = 7; // pixels
 const KINDS = { full: "full steps", reuse: "reuse steps", preview: "previews", finish: "finished", encode: "encoded" };
 
 export class EngineView {
-  constructor(onReport) {
-    this.onReport = onReport;
+  /** onRefused is called with an ApiError that a key would mend. */
+  constructor(onRefused) {
+    this.onRefused = onRefused;
     this.batches = [];
     this.abort = null;
     new ResizeObserver(() => this.#draw()).observe($("strip"));
@@ -35,15 +36,22 @@ export class EngineView {
       } catch (error) {
         if (signal.aborted) return;
         $("figures").replaceChildren(figure("engine", error.message));
+        if (error.status === 401) {
+          this.stop();
+          this.onRefused(error);
+          return;
+        }
       }
       await new Promise((go) => setTimeout(go, 2000));
     }
   }
 
   #take(report) {
-    this.batches.push(...report.batches);
+    const last = this.batches[this.batches.length - 1]?.number ?? 0;
+    const newest = report.batches[report.batches.length - 1]?.number ?? last;
+    if (newest < last) this.batches = []; // another server, which counts from one
+    this.batches.push(...report.batches.filter((batch) => newest < last || batch.number > last));
     if (this.batches.length > 2000) this.batches.splice(0, this.batches.length - 2000);
-    this.onReport(report);
     const recent = this.batches.filter((batch) => batch.ended > report.now - WINDOW);
     this.#figures(report, recent);
     this.#lanes(recent);

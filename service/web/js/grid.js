@@ -12,7 +12,7 @@ export function ramp(share) {
   return `rgb(${mixed.join(" ")})`;
 }
 
-/** frame: { known, confidence, order }, each per token or null; shape: [rows, columns] */
+/** frame: { known, confidence, order }, each per token or absent; shape: [rows, columns] */
 export function drawGrid(canvas, frame, shape, mode, stepsTotal) {
   const [context, width, height] = sharp(canvas);
   context.clearRect(0, 0, width, height);

@@ -1,7 +1,8 @@
 // Pictures that were made, kept in this browser (IndexedDB, else in memory until the page closes).
 
-const LIMIT = 200;
+const LIMIT = 120;
 let memory = [];
+let turn = Promise.resolve();
 
 function database() {
   return new Promise((resolve, reject) => {
@@ -26,32 +27,39 @@ async function store(mode, act) {
   }
 }
 
-/** picture: { file: Blob, title, id, model } */
-export async function keep(picture) {
-  try {
-    await store("readwrite", (pictures) => pictures.add(picture));
-    const keys = await store("readonly", (pictures) => pictures.getAllKeys());
-    const old = keys.slice(0, Math.max(0, keys.length - LIMIT));
-    if (old.length) await store("readwrite", (pictures) => pictures.delete(IDBKeyRange.upperBound(old[old.length - 1])));
-  } catch {
-    memory = [...memory, picture].slice(-LIMIT);
-  }
+/** One after the other, whatever becomes of the one before. */
+function inTurn(act) {
+  turn = turn.then(act, act);
+  return turn;
 }
 
+/** picture: { file: Blob, title, id, model } */
+export const keep = (picture) => inTurn(async () => {
+  try {
+    await store("readwrite", (pictures) => pictures.add(picture));
+  } catch {
+    memory = [...memory, picture].slice(-LIMIT);
+    return;
+  }
+  const keys = await store("readonly", (pictures) => pictures.getAllKeys());
+  const old = keys.slice(0, Math.max(0, keys.length - LIMIT));
+  if (old.length) await store("readwrite", (pictures) => pictures.delete(IDBKeyRange.upperBound(old[old.length - 1])));
+});
+
 /** Newest first. */
-export async function all() {
+export const all = () => inTurn(async () => {
   try {
     return [...(await store("readonly", (pictures) => pictures.getAll())), ...memory].reverse();
   } catch {
     return [...memory].reverse();
   }
-}
+});
 
-export async function forget() {
+export const forget = () => inTurn(async () => {
   memory = [];
   try {
     await store("readwrite", (pictures) => pictures.clear());
   } catch {
     // there was none
   }
-}
+});

@@ -7,27 +7,31 @@ import { EngineView } from "./engine.js";
 import { legend } from "./grid.js";
 import * as history from "./history.js";
 import { Painter } from "./painter.js";
-import { Params, blame } from "./params.js";
+import { Params, blame, drawSeed } from "./params.js";
 import { readTags } from "./png.js";
 import { Run } from "./run.js";
 import { snippet } from "./snippets.js";
 
-const SHELF = 60;
+const CARDS = 40; // older ones leave the page, their pictures stay in the history
 const params = new Params();
 const view = { overlay: $("overlay").value };
 const cards = new Set();
 let models = [];
+let lost = false;
 
 // -- models
 
 const modelOf = (id) => models.find((model) => model.id === id);
 
+/** The choice and the form stay as they are where the model is still there. */
 async function loadModels() {
   const { data } = await getJson("/v1/models");
   models = data.filter((model) => model.maskserve.modality === "image");
   $("model").replaceChildren(...models.map((model) => h("option", { value: model.id }, model.id)));
-  if (models.length) choose(models[0].id);
-  else problem(new ApiError(0, { message: "This server has no image model." }));
+  const kept = modelOf(params.model?.id);
+  if (kept) $("model").value = kept.id;
+  else if (models.length) choose(models[0].id);
+  if (!models.length) problem(new ApiError(0, { message: "This server has no image model." }));
 }
 
 function choose(id) {
@@ -43,106 +47,129 @@ function choose(id) {
 
 const acts = {
   edit: (run, tile) => {
+    if (run.model.id !== params.model?.id) choose(run.model.id); // the painter uses the form's settings
     const frame = tile.frames[tile.frames.length - 1];
-    painter.open(frame.bitmap, run.model, { id: tile.final.id, prompt: run.body.prompt ?? "", n: run.body.n });
+    painter.open(frame.bitmap, run.model, { id: tile.final.id, prompt: run.body.prompt ?? "", n: run.tiles.length });
   },
-  vary: (run, tile) => {
-    const { prompt, ...rest } = { ...run.body, strength: params.strength, seed: params.read().seed };
-    delete rest.plan;
-    const before = tile.frames[tile.frames.length - 1].bitmap;
-    begin(new Run("variation", rest, run.model, { id: tile.final.id, file: tile.final.file, before }));
+  vary: async (run, tile) => {
+    const { plan: _, ...body } = { ...run.body, strength: params.strength, seed: drawSeed() };
+    const before = await createImageBitmap(tile.frames[tile.frames.length - 1].bitmap);
+    begin(new Run("variation", body, run.model, { id: tile.final.id, file: tile.final.file, before }));
   },
   reuse: (run) => {
     choose(run.model.id);
-    params.write({ ...run.body, seed: run.body.seed?.rawJSON ?? run.body.seed });
+    params.write(run.body);
     announce("The form has the settings of that run");
     $("prompt").focus();
   },
+  again: async (run) => {
+    const before = run.source?.before ? await createImageBitmap(run.tiles[0].frames[0].bitmap) : null;
+    begin(new Run(run.kind, run.body, run.model, run.source && { ...run.source, before }));
+  },
   copy: (run) => showSnippet(run),
   remove: (card) => {
-    card.run.cancel();
-    card.element.remove();
-    cards.delete(card);
+    dismiss(card);
     $("prompt").focus();
   },
 };
 
-function begin(run) {
+/** `refused` hears, instead of the form, of what the server says before it has taken the request. */
+function begin(run, refused = problem) {
   problem(null);
   const card = new Card(run, view, acts);
   cards.add(card);
   $("empty").hidden = true;
   $("cards").prepend(card.element);
+  for (const old of cards) if (cards.size > CARDS && old.run.over) dismiss(old);
   run.addEventListener("made", ({ detail }) => remember(run, detail));
   run.start().then(() => {
-    if (run.error) failed(run.error);
+    if (run.error?.status === 401) askKey(run.error.message);
+    else if (run.error && !run.begun) refused(run.error, card);
   });
 }
 
-function generate() {
-  blame(null);
-  if (!params.model) return;
-  begin(new Run("generation", params.read(), params.model));
+function dismiss(card) {
+  card.remove();
+  cards.delete(card);
 }
 
-function failed(error) {
-  if (error.status === 401) askKey(error.message);
-  else problem(error);
+function generate() {
+  if (params.model) begin(new Run("generation", params.read(), params.model));
+  else start();
 }
 
 function problem(error) {
   $("problem").hidden = !error;
   $("problem").textContent = error ? error.message : "";
-  blame(error?.param ?? null);
+  blame(error?.param ?? null, Boolean(error) && !document.querySelector("dialog[open]"));
 }
 
 const painter = new Painter(({ prompt, n, source }) => {
-  $("painter").close();
-  const { plan, ...body } = { ...params.read(), prompt, n, model: painter.model.id };
-  begin(new Run("edit", body, painter.model, source));
+  const { plan: _, ...body } = { ...params.read(), prompt, n, model: painter.model.id };
+  const run = new Run("edit", body, painter.model, source);
+  run.addEventListener("change", () => run.begun && painter.busy && painter.close());
+  begin(run, (error, card) => {
+    painter.complain(error.message);
+    dismiss(card);
+  });
 });
 
 // -- history
 
 async function remember(run, made) {
-  await history.keep({ file: made.file, title: run.body.prompt ?? run.kind, id: made.id, model: run.model.id });
-  await showHistory();
+  const title = `${run.body.prompt ?? run.kind}, seed ${run.body.seed}`;
+  const picture = { file: made.file, title, id: made.id, model: run.model.id };
+  $("shelf").prepend(onShelf(picture));
+  $("history").hidden = false;
+  await history.keep(picture);
 }
 
 async function showHistory() {
-  const pictures = (await history.all()).slice(0, SHELF);
-  for (const image of $("shelf").querySelectorAll("img")) URL.revokeObjectURL(image.src);
+  const pictures = await history.all();
   $("history").hidden = pictures.length === 0;
-  $("shelf").replaceChildren(
-    ...pictures.map((picture) =>
-      h("li", {}, h("button", { type: "button", title: picture.title, "aria-label": `Open ${picture.title}`, onclick: () => openFile(picture.file, picture.id) },
-        h("img", { src: URL.createObjectURL(picture.file), alt: "" }))),
-    ),
-  );
+  $("shelf").replaceChildren(...pictures.map(onShelf));
+}
+
+function onShelf(picture) {
+  const image = h("img", { alt: "" });
+  image.src = URL.createObjectURL(picture.file);
+  image.onload = () => URL.revokeObjectURL(image.src);
+  const open = () => openFile(picture.file, picture);
+  return h("li", {}, h("button", { type: "button", title: picture.title, "aria-label": `Open ${picture.title}`, onclick: open }, image));
 }
 
 /** A picture made here brings back its settings; every picture can be painted over. */
-async function openFile(file, id = null) {
+async function openFile(file, { id = null, model = null } = {}) {
+  let bitmap;
   try {
-    const tags = readTags(await file.arrayBuffer());
-    const bitmap = await createImageBitmap(file);
-    if (tags && modelOf(tags.model)) choose(tags.model);
-    if (tags && modelOf(tags.model) && tags.task === "generate") {
-      params.write(params.fromTags(tags));
-      const which = tags.sample ? ` It was picture ${tags.sample + 1} of its request.` : "";
-      const other = tags.checkpoint === params.facts.checkpoint ? "" : " The checkpoint has changed since: the picture will differ.";
-      announce("Seed and settings are in the form; Generate makes it again");
-      note(`Seed ${tags.seed} and its settings are in the form: Generate makes the same picture again.${which}${other}`);
-    }
-    painter.open(bitmap, params.model, { id, prompt: tags?.prompt ?? $("prompt").value, n: 2 });
-  } catch (error) {
-    problem(new ApiError(0, { message: error instanceof ApiError ? error.message : "That file is no picture this browser can read." }));
+    bitmap = await createImageBitmap(file);
+  } catch {
+    problem(new ApiError(0, { message: "That file is no picture this browser can read." }));
+    return;
   }
+  const tags = readTags(await file.arrayBuffer());
+  const known = modelOf(tags?.model ?? model);
+  if (known && known !== params.model) choose(known.id);
+  const paint = () => painter.open(bitmap, params.model, { id, prompt: tags?.prompt ?? $("prompt").value, n: 2 });
+  if (!tags || !known) {
+    if (params.model) paint();
+    return;
+  }
+  params.write(params.fromTags(tags));
+  if ($("opened-picture").src) URL.revokeObjectURL($("opened-picture").src);
+  $("opened-picture").src = URL.createObjectURL(file);
+  $("opened-note").textContent = whatCameBack(tags);
+  $("opened-paint").onclick = paint;
+  $("opened-paint").hidden = !known.maskserve.tasks.includes("edit");
+  $("opened").hidden = false;
+  $("opened").scrollIntoView({ block: "nearest" });
 }
 
-function note(text) {
-  $("empty").hidden = false;
-  $("empty").textContent = text;
+function whatCameBack(tags) {
+  if (tags.checkpoint !== params.facts.checkpoint) return `Seed ${tags.seed} and its settings are in the form. The checkpoint has changed since: the picture will differ.`;
+  if (tags.task !== "generate") return `Seed ${tags.seed} and its settings are in the form. It was made from another picture (${tags.task}), which is not in the file.`;
+  const which = tags.sample ? ` It was picture ${tags.sample + 1} of its request.` : "";
+  return `Seed ${tags.seed} and its settings are in the form: Generate makes the same picture again.${which}`;
 }
 
 // -- copy as
@@ -151,8 +178,20 @@ let snippetRun = null;
 
 function showSnippet(run) {
   snippetRun = run;
+  offerFiles(run);
   updateSnippet();
   $("snippet-dialog").showModal();
+}
+
+let links = [];
+
+/** The files that an edit or a variation was made of. */
+function offerFiles({ source }) {
+  for (const link of links) URL.revokeObjectURL(link);
+  const files = Object.entries({ "image.png": source?.file, "mask.png": source?.mask }).filter(([, file]) => file);
+  links = files.map(([, file]) => URL.createObjectURL(file));
+  $("snippet-files").hidden = files.length === 0;
+  $("snippet-files").replaceChildren("Save ", ...files.flatMap(([name], at) => [h("a", { href: links[at], download: name }, name), " "]));
 }
 
 function updateSnippet() {
@@ -168,7 +207,7 @@ function askKey(why = "") {
   if (!$("key-dialog").open) $("key-dialog").showModal();
 }
 
-const engine = new EngineView(() => {});
+const engine = new EngineView((error) => askKey(error.message));
 
 function show(tab) {
   for (const name of ["images", "engine"]) {
@@ -179,12 +218,18 @@ function show(tab) {
   }
   if (tab === "engine") engine.start();
   else engine.stop();
+  if (tab === "images") redraw();
+}
+
+function redraw() {
+  if (!$("view-images").hidden) for (const card of cards) card.redraw();
 }
 
 async function watchHealth() {
   let text = "the server does not answer";
   try {
     const { status, running, waiting } = await (await fetch("/health")).json();
+    if (lost) start();
     text = status === "ok" ? (running || waiting ? `${running} running, ${waiting} waiting` : "idle") : status;
   } catch {
     // said by the text
@@ -196,12 +241,12 @@ async function watchHealth() {
 function overlayChanged() {
   view.overlay = $("overlay").value;
   $("legend").replaceChildren(...legend(view.overlay));
-  for (const card of cards) card.redraw();
+  redraw();
 }
 
 function zoomed() {
   $("cards").style.setProperty("--zoom", `${$("zoom").value}px`);
-  for (const card of cards) card.redraw();
+  redraw();
 }
 
 $("model").addEventListener("change", () => choose($("model").value));
@@ -215,7 +260,9 @@ $("open-key").addEventListener("click", () => askKey());
 $("key-form").addEventListener("submit", (event) => {
   if (event.submitter?.value !== "save") return;
   key.set($("key").value.trim());
+  problem(null);
   start();
+  show($("tab-engine").tabIndex === 0 ? "engine" : "images");
 });
 $("theme").addEventListener("click", () => {
   const dark = getComputedStyle(document.documentElement).getPropertyValue("color-scheme") === "dark" || (!document.documentElement.dataset.theme && matchMedia("(prefers-color-scheme: dark)").matches);
@@ -230,10 +277,11 @@ document.querySelector("[role=tablist]").addEventListener("keydown", (event) => 
 });
 document.addEventListener("keydown", (event) => {
   if (document.querySelector("dialog[open]")) return;
+  if (event.defaultPrevented || event.isComposing) return;
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();
-    generate();
-  } else if (event.key === "Escape") for (const card of cards) if (!card.run.over) card.run.cancel();
+    if (!event.repeat) generate();
+  } else if (event.key === "Escape" && !event.target.closest?.("input, select")) for (const card of cards) if (!card.run.over) card.run.cancel();
 });
 $("open-file").addEventListener("click", () => $("file").click());
 $("file").addEventListener("change", () => {
@@ -251,24 +299,40 @@ document.addEventListener("drop", (event) => {
   if (event.dataTransfer.files[0]) openFile(event.dataTransfer.files[0]);
 });
 $("forget").addEventListener("click", async () => {
+  if (!confirm("Forget every picture of the history in this browser?")) return;
   await history.forget();
   await showHistory();
 });
 for (const radio of document.querySelectorAll("[name=lang]")) radio.addEventListener("change", updateSnippet);
 $("snippet-copy").addEventListener("click", async () => {
-  await navigator.clipboard.writeText($("snippet").textContent);
-  announce("Copied");
+  $("snippet-copy").textContent = (await copied($("snippet"))) ? "Copied" : "Select it and copy by hand";
+  setTimeout(() => ($("snippet-copy").textContent = "Copy"), 2000);
 });
 
+/** Browsers keep the clipboard from pages that came over plain HTTP from another machine. */
+async function copied(element) {
+  try {
+    await navigator.clipboard.writeText(element.textContent);
+    return true;
+  } catch {
+    getSelection().selectAllChildren(element);
+    return document.execCommand("copy");
+  }
+}
+
 async function start() {
+  lost = false;
   try {
     await loadModels();
   } catch (error) {
-    failed(error);
+    lost = error.status === 0; // asked again once /health answers
+    if (error.status === 401) askKey(error.message);
+    else problem(error);
   }
 }
 
 if (localStorage.theme) document.documentElement.dataset.theme = localStorage.theme;
+new ResizeObserver(redraw).observe($("cards"));
 overlayChanged();
 zoomed();
 showHistory();

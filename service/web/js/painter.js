@@ -7,7 +7,7 @@ const SIDES = ["top", "right", "bottom", "left"];
 const UNDO = 50;
 
 export class Painter {
-  /** onPaint({ prompt, n, source }) is called with what Run takes. */
+  /** onPaint({ prompt, n, source }) is called with what Run takes; the dialog stays open until `close`, or `complain`. */
   constructor(onPaint) {
     this.onPaint = onPaint;
     this.canvas = $("paint");
@@ -18,8 +18,8 @@ export class Painter {
   open(picture, model, { id = null, prompt = "", n = 1 } = {}) {
     const [width, height] = sizeOf(model);
     const [rows, columns] = model.maskserve.grid;
-    Object.assign(this, { picture, model, id, width, height, rows, columns });
-    this.cell = [width / columns, height / rows];
+    Object.assign(this, { picture: copied(picture), model, id, width, height, rows, columns });
+    this.base = null; // the composed picture, until the room changes
     this.mask = new Uint8Array(width * height); // 1: made anew, painted by hand
     this.room = { top: 0, right: 0, bottom: 0, left: 0 }; // in tokens
     this.past = [];
@@ -34,21 +34,34 @@ export class Painter {
     $("paint-n").value = n;
     this.complain("");
     this.#draw();
-    $("painter").showModal();
+    if (!$("painter").open) $("painter").showModal();
     this.canvas.focus();
   }
 
+  close() {
+    $("painter").close();
+  }
+
+  /** Say why it was refused; nothing that was painted is lost. */
   complain(text) {
     $("paint-problem").textContent = text;
     $("paint-problem").hidden = !text;
+    this.busy = false;
+    this.#ready();
   }
 
   // -- the state as pixels
 
   /** Where the picture lies in the frame: a shrunk or shifted copy, the rest is room. */
   get inner() {
-    const { top, right, bottom, left } = this.room, [w, h] = this.cell;
-    return { x: left * w, y: top * h, width: this.width - (left + right) * w, height: this.height - (top + bottom) * h };
+    const { top, right, bottom, left } = this.room;
+    const [x, y] = this.#corner(left, top), [x2, y2] = this.#corner(this.columns - right, this.rows - bottom);
+    return { x, y, width: x2 - x, height: y2 - y };
+  }
+
+  /** The pixel at which the token at `column`, `row` begins. */
+  #corner(column, row) {
+    return [Math.round((column * this.width) / this.columns), Math.round((row * this.height) / this.rows)];
   }
 
   get roomy() {
@@ -57,6 +70,11 @@ export class Painter {
 
   /** The picture as it goes to the server, on a canvas of the model's size; room is black. */
   composed() {
+    this.base ??= this.#compose();
+    return this.base;
+  }
+
+  #compose() {
     const canvas = Object.assign(document.createElement("canvas"), { width: this.width, height: this.height });
     const context = canvas.getContext("2d", { willReadFrequently: true });
     context.fillStyle = "#000";
@@ -81,10 +99,20 @@ export class Painter {
     return all;
   }
 
+  /** Tokens that the mask touches. */
   #touched(all) {
-    const cells = new Set(), [w, h] = this.cell;
-    all.forEach((on, i) => on && cells.add(Math.floor(Math.floor(i / this.width) / h) * this.columns + Math.floor((i % this.width) / w)));
+    const cells = new Set();
+    for (let row = 0; row < this.rows; row++)
+      for (let column = 0; column < this.columns; column++)
+        if (this.#pixelsOf(column, row).some((i) => all[i])) cells.add(row * this.columns + column);
     return cells;
+  }
+
+  #pixelsOf(column, row) {
+    const [x, y] = this.#corner(column, row), [x2, y2] = this.#corner(column + 1, row + 1);
+    const found = [];
+    for (let py = y; py < y2; py++) for (let px = x; px < x2; px++) found.push(py * this.width + px);
+    return found;
   }
 
   #draw() {
@@ -99,20 +127,33 @@ export class Painter {
     });
     context.putImageData(image, 0, 0);
     if (this.keyed) {
-      const [w, h] = this.cell;
+      const [x, y] = this.#corner(...this.cursor), [x2, y2] = this.#corner(this.cursor[0] + 1, this.cursor[1] + 1);
       context.strokeStyle = "#39f";
-      context.strokeRect(this.cursor[0] * w + 0.5, this.cursor[1] * h + 0.5, w - 1, h - 1);
+      context.strokeRect(x + 0.5, y + 0.5, x2 - x - 1, y2 - y - 1);
     }
-    const cells = this.#touched(all).size, total = this.rows * this.columns;
+    this.cells = this.#touched(all).size;
     $("brush-value").textContent = $("brush").value;
-    $("paint-state").textContent = cells ? `${cells} of ${total} tokens are made anew` : "Nothing is marked yet";
-    $("paint-go").disabled = cells === 0;
+    $("paint-state").textContent = this.cells ? `${this.cells} of ${this.rows * this.columns} tokens are made anew` : "Nothing is marked yet";
+    this.#ready();
+  }
+
+  #ready() {
+    $("paint-go").disabled = this.cells === 0 || this.busy;
+  }
+
+  /** Once per frame, however fast the pointer moves. */
+  #soon() {
+    this.pending ??= requestAnimationFrame(() => {
+      this.pending = null;
+      this.#draw();
+    });
   }
 
   #change(act) {
     this.past.push({ mask: Uint8Array.from(this.mask), room: { ...this.room } });
     if (this.past.length > UNDO) this.past.shift();
     act();
+    this.base = null;
     this.#draw();
   }
 
@@ -145,9 +186,7 @@ export class Painter {
   }
 
   #toggleCell() {
-    const [w, h] = this.cell, [cx, cy] = this.cursor;
-    const inside = [];
-    for (let y = cy * h; y < (cy + 1) * h; y++) for (let x = cx * w; x < (cx + 1) * w; x++) inside.push(y * this.width + x);
+    const [cx, cy] = this.cursor, inside = this.#pixelsOf(cx, cy);
     const on = inside.every((i) => this.mask[i]) ? 0 : 1;
     this.#change(() => inside.forEach((i) => (this.mask[i] = on)));
     $("paint-state").textContent += `; row ${cy + 1}, column ${cx + 1} ${on ? "marked" : "kept"}`;
@@ -171,14 +210,14 @@ export class Painter {
         this.#stroke(last, here);
         last = here;
       }
-      this.#draw();
+      this.#soon();
     });
     for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => (last = null));
     canvas.addEventListener("keydown", (event) => this.#key(event));
     $("brush").addEventListener("input", () => this.#draw());
     $("undo").addEventListener("click", () => {
       const before = this.past.pop();
-      if (before) Object.assign(this, before);
+      if (before) Object.assign(this, before, { base: null });
       this.#draw();
     });
     $("clear").addEventListener("click", () => this.#change(() => (this.mask.fill(0), (this.room = { top: 0, right: 0, bottom: 0, left: 0 }))));
@@ -232,6 +271,9 @@ export class Painter {
   }
 
   async #go() {
+    this.complain("");
+    this.busy = true;
+    this.#ready();
     const composed = this.composed(), all = this.marked();
     const mask = Object.assign(document.createElement("canvas"), { width: this.width, height: this.height });
     const image = new ImageData(this.width, this.height);
@@ -239,10 +281,16 @@ export class Painter {
     mask.getContext("2d").putImageData(image, 0, 0);
     const [file, maskFile, before] = await Promise.all([png(composed), png(mask), createImageBitmap(composed)]);
     const unchanged = !this.roomy && this.picture.width === this.width && this.picture.height === this.height;
-    const anew = this.#touched(all), given = Array.from({ length: this.rows * this.columns }, (_, i) => !anew.has(i));
-    const source = { id: unchanged ? this.id : null, file, mask: maskFile, given, before };
+    const source = { id: unchanged ? this.id : null, file, mask: maskFile, before };
     this.onPaint({ prompt: $("paint-prompt").value.trim(), n: Number($("paint-n").value), source });
   }
+}
+
+/** The card that a picture comes from may be removed meanwhile. */
+function copied(picture) {
+  const canvas = Object.assign(document.createElement("canvas"), { width: picture.width, height: picture.height });
+  canvas.getContext("2d").drawImage(picture, 0, 0);
+  return canvas;
 }
 
 const clamp = (value, count) => Math.min(Math.max(value, 0), count - 1);

@@ -12,7 +12,7 @@ export const drawSeed = () => crypto.getRandomValues(new Uint32Array(1))[0];
 export class Params {
   constructor() {
     this.model = null;
-    for (const name of ["num_inference_steps", "guidance_scale", "reuse"]) $(name).addEventListener("input", () => this.show());
+    for (const name of ["num_inference_steps", "reuse"]) $(name).addEventListener("input", () => this.show());
     for (const name of ["num_inference_steps", "schedule", "reuse", "full_first"]) $(name).addEventListener("input", () => ($("plan").value = ""));
     $("prompt").addEventListener("input", () => this.show());
     $("dice").addEventListener("click", () => ($("seed").value = drawSeed()));
@@ -25,6 +25,7 @@ export class Params {
 
   /** Offer what `model` (of /v1/models) can do, with its defaults. */
   use(model) {
+    if (!model) return;
     this.model = model;
     const { limits, defaults, guidable, classes } = this.facts;
     range("num_inference_steps", limits.min_steps, limits.max_steps);
@@ -50,7 +51,6 @@ export class Params {
 
   show() {
     $("steps-value").textContent = $("num_inference_steps").value;
-    $("guidance-value").textContent = Number($("guidance_scale").value) === 1 ? "off" : $("guidance_scale").value;
     $("reuse-value").textContent = Number($("reuse").value) || "off";
     for (const chip of $("chips").children) chip.setAttribute("aria-pressed", chip.textContent === $("prompt").value);
   }
@@ -88,11 +88,11 @@ export class Params {
   }
 }
 
-/** Seeds reach 2^63, JavaScript's whole numbers 2^53: larger ones stay text until the request is written. */
+/** Digits, as text where JavaScript's numbers end; anything else is for the server to refuse. */
 function seed() {
   const text = $("seed").value.trim();
   if (text === "") return drawSeed();
-  return /^\d+$/.test(text) ? (Number(text) <= Number.MAX_SAFE_INTEGER ? Number(text) : JSON.rawJSON?.(text) ?? Number(text)) : text;
+  return /^\d+$/.test(text) && Number(text) <= Number.MAX_SAFE_INTEGER ? Number(text) : text;
 }
 
 function range(id, min, max) {
@@ -100,15 +100,14 @@ function range(id, min, max) {
   $(id).max = max;
 }
 
-/** Mark the field that the server complains about, or none. */
-export function blame(param) {
+/** Mark the field that the server complains about, or none; `focus` moves there. */
+export function blame(param, focus = false) {
   for (const field of document.querySelectorAll("#form [name]")) {
     const wrong = field.name === param;
     field.toggleAttribute("aria-invalid", wrong);
-    if (wrong) {
-      field.setAttribute("aria-invalid", "true");
-      field.closest("details")?.setAttribute("open", "");
-      field.focus();
-    }
+    if (!wrong) continue;
+    field.setAttribute("aria-invalid", "true");
+    field.closest("details")?.setAttribute("open", "");
+    if (focus) field.focus();
   }
 }

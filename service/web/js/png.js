@@ -12,7 +12,8 @@ export function readTags(buffer) {
       const [name, value] = text.split("\0");
       if (name === "maskserve") {
         try {
-          return JSON.parse(value);
+          const seed = value.match(/"seed": ?(\d+)/)?.[1]; // as digits: it may be larger than JavaScript's numbers
+          return { ...JSON.parse(value), seed };
         } catch {
           return null;
         }

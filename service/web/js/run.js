@@ -9,18 +9,21 @@ const ROUTES = { generation: "generations", edit: "edits", variation: "variation
 export class Run extends EventTarget {
   /**
    * kind: generation | edit | variation; body: the API's fields; model: of /v1/models;
-   * source: { id, file: Blob, mask: Blob, given: per token, before: ImageBitmap } of an edit or a variation.
+   * source: { id, file: Blob, mask: Blob, before: ImageBitmap } of an edit or a variation; `before` becomes the run's own.
    */
   constructor(kind, body, model, source = null) {
     super();
     Object.assign(this, { kind, body, model, source });
     this.state = "connecting";
+    this.begun = false; // the server has taken it
     this.place = 0;
     this.error = null;
     this.steps = { done: 0, total: body.num_inference_steps ?? model.maskserve.defaults.num_inference_steps };
     this.abort = new AbortController();
     const first = source?.before ? [{ bitmap: source.before, step: 0 }] : [];
-    this.tiles = Array.from({ length: body.n ?? 1 }, () => ({ frames: [...first], final: null, step: 0, order: null, known: null }));
+    const { max_n } = model.maskserve.limits;
+    const count = body.n >= 1 && body.n <= max_n ? Math.floor(body.n) : 1; // what is out of range is for the server to refuse
+    this.tiles = Array.from({ length: count }, () => ({ frames: [...first], final: null, step: 0 }));
   }
 
   get over() {
@@ -33,6 +36,12 @@ export class Run extends EventTarget {
 
   cancel() {
     this.abort.abort();
+  }
+
+  /** Give the pictures' memory back; the run cannot be shown afterwards. */
+  forget() {
+    this.cancel();
+    for (const tile of this.tiles) for (const frame of tile.frames.splice(0)) frame.bitmap.close();
   }
 
   async start() {
@@ -57,6 +66,7 @@ export class Run extends EventTarget {
       await this.#take(event);
       this.#changed();
     }
+    if (this.tiles.some((tile) => !tile.final)) throw new ApiError(0, { message: "The connection broke off." });
     this.state = "done";
   }
 
@@ -64,7 +74,7 @@ export class Run extends EventTarget {
     const fields = { ...this.body, stream: true, progress: true };
     if (this.kind === "generation") return fields;
     const form = new FormData();
-    for (const [name, value] of Object.entries(fields)) form.append(name, value?.rawJSON ?? String(value));
+    for (const [name, value] of Object.entries(fields)) form.append(name, String(value));
     if (this.source.id) form.append("image_id", this.source.id);
     else form.append("image", this.source.file, "image.png");
     if (this.source.mask) form.append("mask", this.source.mask, "mask.png");
@@ -73,6 +83,7 @@ export class Run extends EventTarget {
 
   async #take(event) {
     const kind = event.type.split(".")[1];
+    this.begun = true;
     if (kind === "queued") Object.assign(this, { state: "queued", place: event.place });
     else this.state = "running";
     const tile = this.tiles[event.image_index];
@@ -80,25 +91,20 @@ export class Run extends EventTarget {
       tile.step = event.step;
       this.steps = { done: Math.min(...this.tiles.map((one) => one.step)), total: event.steps_total };
     } else if (kind === "partial_image") {
-      const { known, confidence, step } = event;
-      if (known && !tile.order) this.#begin(tile, known, confidence);
-      tile.frames.push({ bitmap: await bitmapOf(event), step, known, confidence, order: reveal(tile, known, step) });
+      await this.#show(tile, event, event.step, blobOf(event));
     } else if (kind === "completed") {
-      const step = event.steps.full + event.steps.reuse;
-      const length = this.model.maskserve.tokens, last = tile.frames[tile.frames.length - 1];
-      const known = Array(length).fill(true);
-      const frame = { bitmap: await bitmapOf(event), step, known, confidence: last?.confidence, order: reveal(tile, known, step) };
-      tile.frames.push(frame);
-      tile.step = step;
-      tile.final = { ...event, file: blobOf(event) };
+      const { b64_json: _, known, confidence, order, ...facts } = event;
+      const file = blobOf(event);
+      tile.step = event.steps.full + event.steps.reuse;
+      await this.#show(tile, { known, confidence, order }, tile.step, file);
+      tile.final = { ...facts, file };
       this.dispatchEvent(new CustomEvent("made", { detail: tile.final }));
     }
   }
 
-  /** Tokens that were given are of step 0: those that the mask spares, and in variations those the model is sure of. */
-  #begin(tile, known, confidence) {
-    tile.order = known.map(() => 0);
-    tile.known = this.source?.given ?? known.map((on, i) => on && this.kind === "variation" && confidence?.[i] === 1);
+  async #show(tile, { known, confidence, order }, step, file) {
+    const bitmap = await createImageBitmap(file);
+    tile.frames.push({ bitmap, step, known, confidence, order });
   }
 
   #failed(error) {
@@ -112,14 +118,4 @@ export class Run extends EventTarget {
   }
 }
 
-/** At which step each token was decided so far; 0: given, or still unknown. */
-function reveal(tile, known, step) {
-  if (!known || !tile.order) return null;
-  const before = tile.known;
-  tile.order = tile.order.map((at, i) => (known[i] && !before[i] ? step : at));
-  tile.known = known;
-  return tile.order;
-}
-
 const blobOf = (event) => new Blob([bytesOf(event.b64_json)], { type: `image/${event.output_format}` });
-const bitmapOf = (event) => createImageBitmap(blobOf(event));

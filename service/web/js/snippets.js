@@ -1,5 +1,7 @@
 // The same request for a shell, for Python, for JavaScript.
 
+import { toJson } from "./api.js";
+
 const FILES = { edit: ["image", "mask"], variation: ["image"], generation: [] };
 
 /** run: { kind, path, body }; base: the server's address. */
@@ -8,37 +10,38 @@ export function snippet(language, run, base, withKey) {
 }
 
 const quote = (text) => `'${String(text).replaceAll("'", `'\\''`)}'`;
-const raw = (value) => value?.rawJSON ?? value;
-const json = (body, indent) => JSON.stringify(body, null, indent);
+const json = JSON.stringify;
+const FILES_HINT = { edit: "image.png and mask.png: saved by the links above", variation: "image.png: saved by the link above" };
 
 function curl({ kind, path, body }, base, withKey) {
-  const lines = [`curl -s ${base}${path}`];
+  const lines = [`curl -sS --fail-with-body ${base}${path}`];
   if (withKey) lines.push(`-H "authorization: Bearer $MASKSERVE_KEY"`);
-  if (kind === "generation") lines.push("-H 'content-type: application/json'", `-d ${quote(json(body))}`);
+  if (kind === "generation") lines.push("-H 'content-type: application/json'", `-d ${quote(toJson(body))}`);
   else {
     for (const name of FILES[kind]) lines.push(`-F ${name}=@${name}.png`);
-    for (const [name, value] of Object.entries(body)) lines.push(`-F ${quote(`${name}=${raw(value)}`)}`);
+    for (const [name, value] of Object.entries(body)) lines.push(`--form-string ${quote(`${name}=${value}`)}`);
   }
-  return `${lines.join(" \\\n  ")} |\n  python3 -c ${quote("import base64, json, sys; [open(f\"{i}.png\", \"wb\").write(base64.b64decode(d[\"b64_json\"])) for i, d in enumerate(json.load(sys.stdin)[\"data\"])]")}\n`;
+  const hint = FILES_HINT[kind] ? `# ${FILES_HINT[kind]}\n` : "";
+  return `${hint}${lines.join(" \\\n  ")} |\n  python3 -c ${quote("import base64, json, sys; [open(f\"{i}.png\", \"wb\").write(base64.b64decode(d[\"b64_json\"])) for i, d in enumerate(json.load(sys.stdin)[\"data\"])]")}\n`;
 }
 
-const literal = (value) => (typeof value === "string" ? json(value) : String(raw(value)));
+const literal = (name, value) => (typeof value === "string" && name !== "seed" ? json(value) : String(value));
 
 function python({ kind, body }, base, withKey) {
   const own = ["model", "prompt", "n"];
   const extra = Object.entries(body).filter(([name]) => !own.includes(name));
-  const named = own.filter((name) => name in body && !(kind === "variation" && name === "prompt")).map((name) => `${name}=${literal(body[name])}`);
+  const named = own.filter((name) => name in body && !(kind === "variation" && name === "prompt")).map((name) => `${name}=${literal(name, body[name])}`);
   if (kind === "variation" && body.prompt) extra.unshift(["prompt", body.prompt]);
   const files = FILES[kind].map((name) => `${name}=open("${name}.png", "rb")`);
   const call = { generation: "generate", edit: "edit", variation: "create_variation" }[kind];
   const key = withKey ? `os.environ["MASKSERVE_KEY"]` : `"not-needed"`;
-  return `import base64
+  return `${FILES_HINT[kind] ? `# ${FILES_HINT[kind]}\n` : ""}import base64
 ${withKey ? "import os\n" : ""}from openai import OpenAI
 
 client = OpenAI(base_url="${base}/v1", api_key=${key})
 result = client.images.${call}(
     ${[...named, ...files].join(", ")},
-    extra_body={${extra.map(([name, value]) => `"${name}": ${literal(value)}`).join(", ")}},
+    extra_body={${extra.map(([name, value]) => `"${name}": ${literal(name, value)}`).join(", ")}},
 )
 for i, image in enumerate(result.data):
     open(f"{i}.png", "wb").write(base64.b64decode(image.b64_json))
@@ -47,7 +50,8 @@ for i, image in enumerate(result.data):
 
 function javascript({ kind, path, body }, base, withKey) {
   const key = withKey ? `authorization: \`Bearer \${process.env.MASKSERVE_KEY}\`, ` : "";
-  const tail = `const { data } = await response.json();
+  const tail = `if (!response.ok) throw new Error(await response.text());
+const { data } = await response.json();
 await Promise.all(data.map((image, i) => writeFile(\`\${i}.png\`, Buffer.from(image.b64_json, "base64"))));
 `;
   if (kind === "generation") {
@@ -56,13 +60,14 @@ await Promise.all(data.map((image, i) => writeFile(\`\${i}.png\`, Buffer.from(im
 const response = await fetch("${base}${path}", {
   method: "POST",
   headers: { ${key}"content-type": "application/json" },
-  body: JSON.stringify(${json(body)}),
+  body: ${json(toJson(body))},
 });
 ${tail}`;
   }
-  const fields = Object.entries(body).map(([name, value]) => `form.append(${json(name)}, ${json(String(raw(value)))});`);
+  const fields = Object.entries(body).map(([name, value]) => `form.append(${json(name)}, ${json(String(value))});`);
   const files = FILES[kind].map((name) => `form.append("${name}", new Blob([await readFile("${name}.png")]), "${name}.png");`);
-  return `import { readFile, writeFile } from "node:fs/promises";
+  return `// ${FILES_HINT[kind]}
+import { readFile, writeFile } from "node:fs/promises";
 
 const form = new FormData();
 ${[...fields, ...files].join("\n")}

@@ -38,6 +38,10 @@ def test_the_grid_fills_and_what_is_decided_stays(reuse: int) -> None:
     step(decoder, seq)
     [final] = decoder.finish([seq])
     assert (final.tokens[before] == before_tokens[before]).all()
+    order = final.extra["order"]
+    assert isinstance(order, np.ndarray)
+    assert [int((order == at + 1).sum()) for at in range(6)] == list(seq.plan.reveals)
+    assert (order[~before] == 6).all() and final.extra["known"].all()  # type: ignore[attr-defined]
 
 
 def test_a_snapshot_is_not_moved_by_later_steps() -> None:

@@ -41,7 +41,7 @@ async def test_sdk_stream_with_partials_and_two_pictures(client: AsyncOpenAI) ->
 async def test_progress_adds_places_steps_and_token_grids(http: httpx2.AsyncClient, dispatcher: FakeDispatcher) -> None:
     def told(ticket: Ticket, spec: DecoderSpec) -> list[Event]:
         shown = artifact(ticket.request.seed, 0, spec)
-        shown.extra.update(known=np.arange(16) < 4, confidence=np.full(16, 0.25, np.float32))
+        shown.extra.update(known=np.arange(16) < 4, confidence=np.full(16, 0.12345, np.float32))
         news = [Waiting(ticket.id, 2), Started(ticket.id, 1), Progress(ticket.id, 0, 1, 4, 0.25)]
         return [*news, Preview(ticket.id, 0, 0, 1, 4, 0.25, shown), *script(ticket, spec)[-2:]]
 
@@ -54,7 +54,7 @@ async def test_progress_adds_places_steps_and_token_grids(http: httpx2.AsyncClie
     queued, started, step, partial, _ = events
     assert (queued["place"], started["n"], started["seed"]) == (2, 1, 3)
     assert (step["step"], step["steps_total"], step["revealed"]) == (1, 4, 0.25)
-    assert partial["known"] == [True] * 4 + [False] * 12 and partial["confidence"] == [0.25] * 16
+    assert partial["known"] == [True] * 4 + [False] * 12 and partial["confidence"] == [0.123] * 16
     assert dispatcher.tickets[-1].request.partials == 3 and dispatcher.tickets[-1].progress
 
     quiet = await http.post(URL, json=body)
