@@ -35,14 +35,15 @@ def draw_neighbours(samples: Tensor, pool: Tensor, path: Path) -> None:
 
 def card(name: str, config: CheckpointConfig, scores: dict[str, Any], notes: str, pictures: Sequence[str]) -> str:
     """The text of README.md. `scores` is what `evaluate_checkpoint` returned."""
-    tokens, real, made, how = (scores[key] for key in ("tokenizer", "real", "samples", "sampling"))
+    tokens, real, blurred, made, how = (scores[key] for key in ("tokenizer", "real", "blurred", "samples", "sampling"))
     floor, rfid, fid = tokens["fid_floor"], tokens["rfid_cls"], made["fid_cls"]
     right = [tokens["accuracy_real"], tokens["accuracy_reconstructed"], made["accuracy"]]
     source = config.data[0]
     recipe, codes = config.training["recipe"], config.architecture["codebook_size"]
     shown = "\n\n".join(f"![{Path(file).stem}]({file})" for file in pictures)
     manifold = "\n".join(
-        f"| {word} | {real[word]:.3f} | | {made[word]:.3f} |" for word in ("precision", "recall", "density", "coverage")
+        f"| {word} | {real[word]:.3f} | | {made[word]:.3f} | {blurred[word]:.3f} |"
+        for word in ("precision", "recall", "density", "coverage")
     )
     return f"""# {name}
 
@@ -63,15 +64,18 @@ takes training images, rFID-cls their reconstructions.
 | real against real (floor) | {floor:.3f} |
 | reconstructions (rFID-cls) | {rfid:.3f} = {rfid / floor:.1f} x floor (paired form: {tokens["rfid_cls_paired"]:.3f}) |
 | samples (FID-cls) | {fid:.3f} = {fid / rfid:.1f} x rFID-cls |
+| training images at half resolution (control) | {blurred["fid_cls"]:.3f} |
 
-| | real | reconstructed | samples |
-|---|---|---|---|
-| classifier agrees (%) | {right[0]:.1f} | {right[1]:.1f} | {right[2]:.1f} |
+| | real | reconstructed | samples | half resolution |
+|---|---|---|---|---|
+| classifier agrees (%) | {right[0]:.1f} | {right[1]:.1f} | {right[2]:.1f} | {blurred["accuracy"]:.1f} |
 {manifold}
+| kernel distance x 1000 | {real["kid_cls"]:.2f} | | {made["kid_cls"]:.2f} | {blurred["kid_cls"]:.2f} |
 
-"Real" is the test split for the classifier, training images against test images for the rest (k = 5).
-Tokenizer: PSNR {tokens["psnr"]:.1f} dB, {100 * tokens["codebook_usage"]:.0f} % of the codes in use, perplexity
-{tokens["codebook_perplexity"]:.0f} of {codes}.
+"Real" is the test split for the classifier, training images against test images for the rest (k = 5). Samples have the
+seeds {scores["seed"]} to {scores["seed"] + scores["count"] - 1}.
+Tokenizer: PSNR {tokens["psnr"]:.1f} dB, SSIM {tokens["ssim"]:.3f}, {100 * tokens["codebook_usage"]:.0f} % of the codes
+in use, perplexity {tokens["codebook_perplexity"]:.0f} of {codes}.
 
 Samples: {_sampling(how)}. These are the checkpoint's defaults.
 Repeat with `maskserve-train evaluate checkpoints/{name}`.

@@ -19,7 +19,9 @@ from models.tokenizers.vqgan import VQGAN
 from training.data.images import ImageSet, to_bytes, to_unit
 from training.evaluate.classifier import Classifier, judge
 from training.evaluate.frechet import frechet_distance
+from training.evaluate.kernel import kernel_distance
 from training.evaluate.neighbours import manifold_scores
+from training.evaluate.pixels import half_resolution, psnr, ssim
 from training.randomness import generator_of
 
 COUNT = 10_000
@@ -58,13 +60,15 @@ class TokenizerScores:
     codebook_usage: float
     codebook_perplexity: float
     psnr: float
+    ssim: float
 
 
 @dataclass(frozen=True)
 class SampleScores:
-    """Scores of labelled samples; `real_*` is what real training images reach by the same yardstick."""
+    """Scores of labelled images, whatever made them. `kid_cls` is the kernel distance, times 1000."""
 
     fid_cls: float
+    kid_cls: float
     accuracy: float
     precision: float
     recall: float
@@ -111,20 +115,29 @@ def score_tokenizer(tokenizer: VQGAN, classifier: Classifier, real: Reference, t
         codebook_usage=usage,
         codebook_perplexity=perplexity,
         psnr=psnr(made, test.images),
+        ssim=ssim(made, test.images),
     )
 
 
 def score_samples(classifier: Classifier, real: Reference, images: Tensor, labels: Tensor) -> SampleScores:
-    """All numbers about samples: uint8 [N, 1, 32, 32] asked to show `labels` [N]."""
-    cloud = assess(classifier, images, labels)
-    scores = manifold_scores(real.test.features, cloud.features)
-    return SampleScores(fid_cls=real.distance(cloud), accuracy=cloud.accuracy, **asdict(scores))
+    """All numbers about samples: uint8 [N, C, H, W] asked to show `labels` [N]."""
+    return _scored(real, assess(classifier, images, labels))
 
 
 def score_real(real: Reference) -> SampleScores:
-    """The yardstick: training images scored as if they were samples."""
-    scores = manifold_scores(real.test.features, real.train.features)
-    return SampleScores(fid_cls=real.floor, accuracy=real.train.accuracy, **asdict(scores))
+    """The floor: training images scored as if they were samples."""
+    return _scored(real, real.train)
+
+
+def score_blurred(classifier: Classifier, real: Reference) -> SampleScores:
+    """The control: the same training images at half their resolution. A measure that cannot tell is worth nothing."""
+    return score_samples(classifier, real, half_resolution(real.drawn.images), real.drawn.labels)
+
+
+def _scored(real: Reference, cloud: Judged) -> SampleScores:
+    manifold = manifold_scores(real.test.features, cloud.features)
+    kernel = 1000 * kernel_distance(cloud.features, real.test.features)
+    return SampleScores(real.distance(cloud), kernel, cloud.accuracy, **asdict(manifold))
 
 
 def code_use(ids: Tensor, codes: int) -> tuple[float, float]:
@@ -133,12 +146,6 @@ def code_use(ids: Tensor, codes: int) -> tuple[float, float]:
     shares = counts / counts.sum()
     entropy = torch.special.entr(shares).sum()
     return float((counts > 0).double().mean()), float(entropy.exp())
-
-
-def psnr(a: Tensor, b: Tensor) -> float:
-    """Mean over images of the peak signal-to-noise ratio in dB; uint8 [N, C, H, W] each."""
-    error = (a.float() - b.float()).square().flatten(1).mean(1).clamp(min=1e-6)
-    return float((10 * torch.log10(255.0**2 / error)).mean())
 
 
 def balanced_labels(classes: int, count: int) -> Tensor:

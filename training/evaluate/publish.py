@@ -47,7 +47,7 @@ def describe(
 ) -> None:
     """Write `scores` into config.json and metrics.json of checkpoint `out`, and draw and write its model card."""
     config = read_config(out)
-    metrics = {key: scores[key] for key in ("tokenizer", "real", "samples", "count")}
+    metrics = {key: scores[key] for key in ("tokenizer", "real", "blurred", "samples", "count", "seed")}
     config = config.model_copy(update={"metrics": metrics})
     save_checkpoint(out, config, load_state(out))
 

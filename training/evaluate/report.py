@@ -20,6 +20,7 @@ from training.evaluate.classifier import load_classifier
 from training.evaluate.metrics import (
     balanced_labels,
     reference,
+    score_blurred,
     score_real,
     score_samples,
     score_tokenizer,
@@ -72,8 +73,10 @@ def evaluate_checkpoint(
     took = time.perf_counter() - start
     return scores | {
         "real": asdict(score_real(real)),
+        "blurred": asdict(score_blurred(classifier, real)),
         "samples": asdict(score_samples(classifier, real, images, labels)),
         "sampling": asdict(sampling),
         "count": count,
+        "seed": seed,
         "seconds": round(took, 1),
     }
