@@ -113,7 +113,11 @@ def image(
 
 @app.command()
 def evaluate(
-    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint directory made from Fashion-MNIST.")],
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint directory.")],
+    data: Annotated[
+        Path | None, typer.Option(help="The folder of pictures it was trained on; Fashion-MNIST if absent.")
+    ] = None,
+    aspect: Annotated[Aspect, typer.Option(help="As in training: crop, pad or stretch.")] = "crop",
     data_dir: DataDir = None,
     count: Annotated[int, typer.Option(help="Samples; distances of fewer are larger.")] = 10_000,
     seed: Annotated[int, typer.Option(help="First seed; sample i has seed + i.")] = 0,
@@ -123,10 +127,17 @@ def evaluate(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the numbers here as JSON.")] = None,
 ) -> None:
-    """Measure a checkpoint: tokenizer, samples, and real images by the same yardstick."""
-    from training.evaluate.report import evaluate_checkpoint
+    """Measure a checkpoint: tokenizer, samples, and real images by the same yardstick.
 
-    scores = evaluate_checkpoint(checkpoint, data_dir, count, seed, dict(map(_pair, change or [])))
+    Distances are between features of a classifier of the same pictures: for Fashion-MNIST one that ships, for your own
+    one that is trained first. Beside them: real against real (the floor), and real at half resolution (the control).
+    """
+    from training.evaluate.report import evaluate_checkpoint
+    from training.evaluate.yardstick import fashion, own
+
+    cache = checkpoint.resolve().parent / "pictures"  # where training has put them
+    yardstick = own(checkpoint, data, aspect, cache) if data is not None else fashion(data_dir)
+    scores = evaluate_checkpoint(checkpoint, yardstick, count, seed, dict(map(_pair, change or [])))
     text = json.dumps(scores, indent=2)
     if out is not None:
         out.write_text(text + "\n", encoding="utf-8")

@@ -14,12 +14,12 @@ WEIGHTS = Path(__file__).parent / "weights" / "fashion-classifier.safetensors"
 
 
 class Classifier(nn.Module):
-    """Three convolutions, two dense layers. Input [B, 1, 32, 32] in [0, 1]."""
+    """Three convolutions, two dense layers. Input [B, C, H, W] in [0, 1], 32 pixels a side or other sizes."""
 
-    def __init__(self, classes: int = 10, widths: tuple[int, int, int] = (32, 64, 128)) -> None:
+    def __init__(self, classes: int = 10, channels: int = 1, widths: tuple[int, int, int] = (32, 64, 128)) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        inputs = 1
+        inputs = channels
         for width in widths:
             layers += [
                 nn.Conv2d(inputs, width, 3, padding=1, bias=False),
@@ -33,12 +33,13 @@ class Classifier(nn.Module):
         self.out = nn.Linear(128, classes)
 
     def features(self, images: Tensor) -> Tensor:
-        """[B, 1, 32, 32] -> the penultimate activations [B, 128]."""
-        x = F.dropout(self.trunk(images).flatten(1), 0.3, self.training)
+        """[B, C, H, W] -> the penultimate activations [B, 128]."""
+        x = F.adaptive_avg_pool2d(self.trunk(images), 4)  # as it is for 32 pixels
+        x = F.dropout(x.flatten(1), 0.3, self.training)
         return F.relu(self.dense(x))
 
     def forward(self, images: Tensor) -> Tensor:
-        """[B, 1, 32, 32] -> logits [B, classes]."""
+        """[B, C, H, W] -> logits [B, classes]."""
         return self.out(F.dropout(self.features(images), 0.3, self.training))
 
 
@@ -79,16 +80,16 @@ def save(network: Classifier, path: Path = WEIGHTS) -> None:
     save_file({k: v.contiguous() for k, v in half.items()}, path)
 
 
-def load_classifier(path: Path = WEIGHTS) -> Classifier:
+def load_classifier(path: Path = WEIGHTS, classes: int = 10, channels: int = 1) -> Classifier:
     """The stored classifier in float32, in evaluation mode."""
-    network = Classifier()
+    network = Classifier(classes, channels)
     network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()})
     return network.eval()
 
 
 @torch.no_grad()
 def judge(network: Classifier, images: Tensor) -> tuple[Tensor, Tensor]:
-    """uint8 images [N, 1, 32, 32] -> (features float64 [N, 128], predicted labels [N]); fp32 arithmetic."""
+    """uint8 images [N, C, H, W] -> (features float64 [N, 128], predicted labels [N]); fp32 arithmetic."""
     features, labels = [], []
     for part in _parts(images):
         feats = network.features(to_unit(part))

@@ -15,6 +15,7 @@ from training.evaluate.card import card, draw_neighbours, draw_run
 from training.evaluate.metrics import balanced_labels
 from training.evaluate.report import changed, evaluate_checkpoint, load_pair
 from training.evaluate.sampling import sample_images, wrap
+from training.evaluate.yardstick import fashion
 from training.pictures import grid, save_png
 
 TOKENIZER_LOSSES = ("l1", "l2", "perceptual", "codebook", "commitment")
@@ -38,7 +39,7 @@ def publish(
     decoding = dict(config.decoding) | changed(changes)
     config = config.model_copy(update={"decoding": decoding})
     save_checkpoint(out, config, load_state(out))
-    scores = evaluate_checkpoint(out, data_dir, count, seed=0, changes={})
+    scores = evaluate_checkpoint(out, fashion(data_dir), count, seed=0, changes={})
     describe(out, scores, runs, notes, data_dir)
 
 

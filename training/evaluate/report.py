@@ -15,8 +15,6 @@ from models.spec import Sampling
 from models.tokenizers.vqgan import VQGAN
 from models.tokenizers.vqgan_config import VQGANConfig
 from models.weights import load_module
-from training.data import load
-from training.evaluate.classifier import load_classifier
 from training.evaluate.metrics import (
     balanced_labels,
     reference,
@@ -26,6 +24,7 @@ from training.evaluate.metrics import (
     score_tokenizer,
 )
 from training.evaluate.sampling import sample_images, wrap
+from training.evaluate.yardstick import Yardstick
 
 
 def load_tokenizer(place: Path) -> VQGAN:
@@ -52,16 +51,19 @@ def changed(changes: Mapping[str, str]) -> dict[str, Any]:
 
 
 def evaluate_checkpoint(
-    place: Path, data_dir: Path | None, count: int, seed: int, changes: Mapping[str, str]
+    place: Path, yardstick: Yardstick, count: int, seed: int, changes: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Scores of a Fashion-MNIST checkpoint; a tokenizer's alone when `place` is one. Raises CheckpointError."""
+    """Scores of a checkpoint; a tokenizer's alone when `place` is one. Raises CheckpointError."""
     config = read_config(place)
     is_tokenizer = config.family == "vqgan"
     tokenizer = load_tokenizer(place if is_tokenizer else tokenizer_directory(place, config))
-    classifier = load_classifier()
-    test = load("fashion", "test", data_dir)
-    real = reference(classifier, load("fashion", "train", data_dir), test)
-    scores: dict[str, Any] = {"tokenizer": asdict(score_tokenizer(tokenizer, classifier, real, test))}
+    classifier, test = yardstick.classifier, yardstick.test
+    real = reference(classifier, yardstick.train, test)
+    scores: dict[str, Any] = {
+        "data": yardstick.name,
+        "test": len(test),
+        "tokenizer": asdict(score_tokenizer(tokenizer, classifier, real, test)),
+    }
     if is_tokenizer:
         return scores
     decoding = dict(config.decoding) | changed(changes)
