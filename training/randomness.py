@@ -1,4 +1,4 @@
-"""Randomness as a function of (seed, step, process): nothing to save, so a resumed run repeats an undisturbed one."""
+"""Randomness as a function of (seed, step): nothing to save, so a resumed run repeats an undisturbed one."""
 
 import hashlib
 
@@ -26,10 +26,10 @@ class Batches:
         self._epoch = -1
         self._order = torch.empty(0)
 
-    def rows(self, step: int, process: int = 0, processes: int = 1) -> Tensor:
-        """The row indices of `step` that belong to `process`."""
+    def rows(self, step: int) -> Tensor:
+        """The row indices of `step`."""
         epoch, at = divmod(step, self.per_epoch)
         if epoch != self._epoch:
             generator = generator_of(self.seed, "epoch", epoch)
             self._epoch, self._order = epoch, torch.randperm(self.count, generator=generator)
-        return self._order[at * self.batch : (at + 1) * self.batch][process::processes]
+        return self._order[at * self.batch : (at + 1) * self.batch]

@@ -111,8 +111,9 @@ class Trainer:
                 save = self.step % s.save_every == 0 or self.step == last or stop
                 if save or self.step % s.log_every == 0:
                     self._check(scalars)
-                if journal and (self.step % s.log_every == 0 or self.step == last):
-                    values = {name: float(value) for name, value in scalars.items()}
+                logs = self.step % s.log_every == 0 or self.step == last
+                values = self._averaged(scalars) if logs else {}
+                if journal and logs:
                     journal.write(self.step, values | {"lr": s.rate(self.step - 1)})
                     total = sum(values[n] for n in values if n.startswith("loss/"))
                     progress.update(bar, completed=self.step, loss=f"loss {total:.4f}")
@@ -143,6 +144,13 @@ class Trainer:
         if not all(torch.as_tensor(value).isfinite().all() for value in scalars.values()):
             raise TrainingFailed(not_finite(self.stage, self.step, self.settings.lr))
 
+    def _averaged(self, scalars: dict[str, Any]) -> dict[str, float]:
+        """Mean over the processes."""
+        numbers = torch.tensor([float(value) for value in scalars.values()], device=self.accelerator.device)
+        if self.accelerator.num_processes > 1:
+            numbers = self.accelerator.reduce(numbers, "mean")
+        return dict(zip(scalars, numbers.tolist(), strict=True))
+
     def _anybody(self, raised: bool) -> bool:
         """All processes stop when one is told to."""
         if self.accelerator.num_processes == 1:
@@ -155,8 +163,9 @@ class Trainer:
         context = StepContext(
             step=self.step,
             steps=s.steps,
-            rows=batches.rows(self.step, a.process_index, a.num_processes),
-            generator=generator_of(s.seed, "step", self.step, a.process_index),
+            rows=batches.rows(self.step),
+            mine=slice(a.process_index, None, a.num_processes),
+            generator=generator_of(s.seed, "step", self.step),
         )
         torch.manual_seed(seed_of(s.seed, "dropout", self.step, a.process_index))
         self.task.modules.train()

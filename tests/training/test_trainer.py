@@ -1,5 +1,7 @@
 """The loop: killed and resumed equals undisturbed, randomness without state, averaged weights."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,10 +9,13 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
+from models.architecture import architecture_dict
+from models.checkpoint import CheckpointConfig
 from models.maskgit.config import UViTConfig
 from models.maskgit.network import UViT
 from models.tokenizers.vqgan import VQGAN
 from models.tokenizers.vqgan_config import VQGANConfig
+from models.weights import save_checkpoint
 from training.data import load
 from training.data.tokens import TokenSet
 from training.ema import Ema
@@ -29,6 +34,14 @@ def tokenizer_task() -> Task:
     torch.manual_seed(0)
     settings = TokenizerSettings(adversarial_from=0.3, restart_every=2, restart_below=0.9)
     return TokenizerTask(VQGAN(VQGANConfig.preset("tiny")), load("shapes", "train"), settings, None)
+
+
+def save_vqgan(place: Path) -> Path:
+    config = VQGANConfig.preset("tiny")
+    card = CheckpointConfig(family="vqgan", architecture=architecture_dict(config), licence="Apache-2.0")
+    torch.manual_seed(0)
+    save_checkpoint(place, card, VQGAN(config).state_dict())
+    return place
 
 
 def token_task() -> Task:
@@ -104,10 +117,20 @@ def test_batches_cover_an_epoch_and_differ_between_epochs() -> None:
     assert torch.equal(Batches(10, 3, seed=5).rows(4), epochs[1][3:6])
 
 
-def test_processes_share_a_batch_without_overlap() -> None:
-    batches = Batches(100, 8, seed=0)
-    shares = [batches.rows(2, process, 2).tolist() for process in (0, 1)]
-    assert sorted(shares[0] + shares[1]) == sorted(batches.rows(2).tolist())
+def test_two_processes_train_like_one(tmp_path: Path) -> None:
+    settings = {"steps": 20, "log_every": 1, "save_every": 50, "sample_every": 50}
+    options = [part for key, value in settings.items() for part in ("--set", f"generator.train.{key}={value}")]
+    vq = save_vqgan(tmp_path / "vq")
+    losses = []
+    for processes in (1, 2):
+        out = tmp_path / f"by{processes}"
+        launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", str(processes), "--num_machines", "1"]
+        launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--num_cpu_threads_per_process", "1"]
+        run = ["--module", "training.cli", "run", "tiny-maskgit", "--out", str(out), "--tokenizer", str(vq), *options]
+        port = ["--main_process_port", "0"] if processes > 1 else []
+        subprocess.run([sys.executable, *launch, *port, *run], check=True, capture_output=True, timeout=150)
+        losses.append([entry["loss/masked"] for entry in read_journal(out)])
+    assert len(losses[0]) == 20 and losses[0] == pytest.approx(losses[1], abs=1e-5)
 
 
 def test_rate_warms_up_and_falls_to_its_floor() -> None:

@@ -78,15 +78,17 @@ class MaskedTokenTask:
 
     def losses(self, context: StepContext) -> Iterator[Loss]:
         """One loss: predict hidden tokens; the class is dropped now and then, for guidance."""
-        config, g, rows = self.network.config, context.generator, context.rows
+        config, g, rows, mine = self.network.config, context.generator, context.rows, context.mine
         view = torch.randint(len(self.tokens.ids), rows.shape, generator=g)
-        ids, labels = self.tokens.ids[view, rows], self.tokens.labels[rows]
-        masked = exact_masks(mask_counts(self.settings.ratio, len(rows), config.length, g), config.length, g)
-        dropped = torch.rand(len(rows), generator=g) < self.settings.class_dropout
+        counts = mask_counts(self.settings.ratio, len(rows), config.length, g)
+        masked = exact_masks(counts, config.length, g)[mine]
+        dropped = (torch.rand(len(rows), generator=g) < self.settings.class_dropout)[mine]
+        ids, labels = self.tokens.ids[view[mine], rows[mine]], self.tokens.labels[rows[mine]]
         seen = ids.masked_fill(masked, config.mask_id)
         asked = labels.masked_fill(dropped, config.null_class)
         logits, targets = logits_where(self.network, seen, asked, masked), ids[masked]
-        loss = masked_loss(logits, targets, self.settings.smoothing)
+        share = counts[mine].sum() * (mine.step or 1) / counts.sum()  # the mean over processes is that over all tokens
+        loss = share * masked_loss(logits, targets, self.settings.smoothing)
         with torch.no_grad():
             hit = (logits.argmax(-1) == targets).float().mean()
         yield Loss("network", loss, {"masked": loss, "accuracy": hit})

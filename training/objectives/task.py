@@ -19,11 +19,16 @@ class Loss:
 
 @dataclass(frozen=True)
 class StepContext:
-    """Where the run is. `rows` are this process's row indices, `generator` belongs to this step and process."""
+    """Where the run is. `rows` are the whole batch's row indices, `mine` are those of this process among them.
+
+    `generator` is the same in every process: draw for the whole batch, then take `mine`, and a batch that is shared by
+    several processes is the batch of one.
+    """
 
     step: int
     steps: int
     rows: Tensor
+    mine: slice
     generator: torch.Generator
 
 

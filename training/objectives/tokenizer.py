@@ -70,7 +70,7 @@ class TokenizerTask:
     def losses(self, context: StepContext) -> Iterator[Loss]:
         """The tokenizer's loss, then - once the adversarial term is on - the discriminator's."""
         s, tokenizer = self.settings, self.tokenizer
-        real = to_unit(self.data.images[context.rows])
+        real = to_unit(self.data.images[context.rows[context.mine]])
         with torch.set_grad_enabled(not s.decoder_only):
             features = tokenizer.encode_features(real).float()
         if context.step == 0 and not s.decoder_only:
