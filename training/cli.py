@@ -83,6 +83,9 @@ def image(
     aspect: Annotated[Aspect, typer.Option(help="What happens to pictures that are not square.")] = "crop",
     flip: Annotated[bool, typer.Option("--flip", help="Train on mirror images too.")] = False,
     tokenizer: Annotated[Path | None, typer.Option(help="Tokenizer checkpoint, instead of training one.")] = None,
+    init_from: Annotated[
+        Path | None, typer.Option(help="Generator checkpoint to start from, with its tokenizer; classes may differ.")
+    ] = None,
     recipe: Annotated[str, typer.Option(help="Recipe to fill in, or a TOML file of your own.")] = "image",
     change: Annotated[
         list[str] | None, typer.Option("--set", help="Override a recipe value: --set generator.train.steps=5000")
@@ -108,7 +111,7 @@ def image(
         torch.set_num_threads(threads)
     changes = dict(map(_pair, change or []))
     job = PicturesJob(data, out, size, colour, aspect, flip, recipe, changes, licence, credit)
-    train_images(job, Where(out, None, tokenizer, resume, device), dry_run)
+    train_images(job, Where(out, None, tokenizer, resume, device, init_from=init_from), dry_run)
 
 
 @app.command()

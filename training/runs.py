@@ -19,7 +19,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from models.architecture import architecture_dict, parse_architecture
-from models.checkpoint import CheckpointConfig, DataSource
+from models.checkpoint import CheckpointConfig, DataSource, read_config, tokenizer_directory
 from models.maskgit.network import UViT
 from models.spec import Sampling
 from models.tokenizers.vqgan import VQGAN
@@ -30,6 +30,7 @@ from training.evaluate.classifier import fit
 from training.evaluate.metrics import balanced_labels
 from training.evaluate.report import load_tokenizer
 from training.evaluate.sampling import sample_images, wrap
+from training.finetune import take_over
 from training.objectives.masked_tokens import MaskedTokenTask
 from training.objectives.perceptual import PerceptualNet, load_perceptual, save_perceptual
 from training.objectives.task import Task
@@ -37,7 +38,7 @@ from training.objectives.tokenizer import TokenizerTask
 from training.pictures import grid
 from training.recipe import GeneratorStage, Recipe, TokenizerStage, read_recipe
 from training.settings import PerceptualSettings, TrainSettings
-from training.trainer import Trainer
+from training.trainer import STATE, Trainer
 
 CHECKPOINT = "checkpoint"
 SOURCES = {
@@ -60,6 +61,7 @@ class Where:
     resume: bool = True
     device: str = "cpu"
     stop_at: int | None = None
+    init_from: Path | None = None  # a generator to start from
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,13 @@ def run_recipe(recipe: Recipe, where: Where, material: Material | None = None) -
         if recipe.tokenizer is None:
             raise ValueError(f"{recipe.name}: a recipe has a [tokenizer] or a [generator] table")
         return _run_tokenizer(recipe, recipe.tokenizer, material, where, accelerator)
-    place = where.tokenizer or _own_tokenizer(recipe, material, where, accelerator)
+    place = where.tokenizer or _tokenizer_of(where.init_from) or _own_tokenizer(recipe, material, where, accelerator)
     return _run_generator(recipe, recipe.generator, material, place, where, accelerator)
+
+
+def _tokenizer_of(generator: Path | None) -> Path | None:
+    """What a generator to start from was trained on."""
+    return tokenizer_directory(generator, read_config(generator)) if generator is not None else None
 
 
 def _own_tokenizer(recipe: Recipe, material: Material, where: Where, accelerator: Accelerator) -> Path:
@@ -147,7 +154,11 @@ def _run_generator(
         return grid(images, len(data.classes))
 
     torch.manual_seed(stage.train.seed)
-    task = MaskedTokenTask(UViT(stage.network), tokens, stage.objective, picture)
+    generator = UViT(stage.network)
+    if where.init_from is not None and not (where.out / STATE).is_file():
+        taken = take_over(generator, list(data.classes), where.init_from)
+        accelerator.print(f"started from {where.init_from}: {taken}")
+    task = MaskedTokenTask(generator, tokens, stage.objective, picture)
     config = CheckpointConfig(
         family="maskgit",
         architecture=architecture_dict(stage.network),

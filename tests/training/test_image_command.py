@@ -1,5 +1,7 @@
 """`maskserve-train image`: a folder as people have them becomes a model that is served."""
 
+import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -7,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageDraw
 from typer.testing import CliRunner
 
 from models.catalogue import Catalogue
+from models.weights import load_state
 from service import load
 from training.cli import app
 from training.data.listing import list_folder
@@ -87,6 +91,46 @@ def test_the_result_is_served_under_the_runs_name(trained: tuple[Path, str]) -> 
     with load(entry.path) as model:
         [picture] = model.generate("squares", n=1, seed=1)
     assert picture.size == (16, 16) and picture.mode == "RGB"
+
+
+def test_too_few_pictures_are_not_measured(folder: Path, trained: tuple[Path, str]) -> None:
+    with pytest.raises(ValueError, match="6 held-out pictures; distances need 50"):
+        command = ["evaluate", str(trained[0] / "checkpoint"), "--data", str(folder), "--count", "8"]
+        CliRunner().invoke(app, command, catch_exceptions=False)
+
+
+def test_enough_pictures_are_measured_beside_floor_and_control(
+    trained: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.evaluate.yardstick.STEPS", 30)
+    for kind in ("discs", "squares"):
+        (tmp_path / "more" / kind).mkdir(parents=True)
+        for at in range(400):
+            draw(kind, at).save(tmp_path / "more" / kind / f"{at}.png")
+    place = shutil.copytree(trained[0] / "checkpoint", tmp_path / "run" / "checkpoint")
+    out = tmp_path / "scores.json"
+    command = ["evaluate", str(place), "--data", str(tmp_path / "more"), "--count", "60", "--out", str(out)]
+    CliRunner().invoke(app, command, catch_exceptions=False)
+    scores = json.loads(out.read_text())
+    assert scores["real"]["fid_cls"] < scores["blurred"]["fid_cls"] < scores["samples"]["fid_cls"]
+    assert scores["count"] == 60 and scores["test"] >= 50 and scores["data"] == "more"
+    assert scores["tokenizer"]["ssim"] < 1 and 0 < scores["tokenizer"]["codebook_usage"] <= 1
+
+
+def test_a_generator_is_continued_with_other_classes(trained: tuple[Path, str], tmp_path: Path) -> None:
+    for kind in ("rings", "squares"):
+        (tmp_path / "data" / kind).mkdir(parents=True)
+        for at in range(20):
+            draw(kind, at).save(tmp_path / "data" / kind / f"{at}.png")
+    started, out = trained[0] / "checkpoint", tmp_path / "out"
+    command = [*arguments(tmp_path / "data", out), "--init-from", str(started), "--set", "generator.train.lr=1e-9"]
+    done = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert "1 classes known: squares; 1 new: rings" in done.output.replace("\n", " ")
+    assert not (out / "tokenizer").exists(), "its tokenizer was taken over"
+    old, new = (load_state(place) for place in (started, out / "checkpoint"))
+    table = "context_embed.word_embeddings.weight"
+    assert torch.allclose(new[table], old[table][[2, 1, 2]], atol=1e-3)
+    assert all(torch.allclose(new[key], old[key], atol=1e-3) for key in old if key != table)
 
 
 def test_what_is_finished_is_skipped(folder: Path, trained: tuple[Path, str]) -> None:
