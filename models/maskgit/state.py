@@ -60,6 +60,7 @@ class StatePool:
         self.top_p = rows(dtype=torch.float32)
         self.annealed = rows(3, max_steps, dtype=torch.float32)  # the fields of `Annealed` per step
         self.free: list[int] = []
+        self.warm: set[int] = set()  # slots with a temperature other than 1
 
     def take(self) -> int:
         if not self.free:
@@ -70,6 +71,7 @@ class StatePool:
         self.free.append(slot)
 
     def anneal(self, slot: int, annealed: Annealed) -> None:
+        (self.warm.discard if set(annealed.temperature) == {1.0} else self.warm.add)(slot)
         table = torch.tensor((annealed.temperature, annealed.choice_temperature, annealed.guidance))
         self.annealed[slot, :, : table.shape[1]] = table
 

@@ -58,7 +58,7 @@ def decide(pool: StatePool, noise: Noise, seqs: Seq[MaskGITSequence], packed: Pa
     here = draw.take(slice(0, count))
     joint = packed.joint[:count]
     heated = narrowed[:count]
-    if any(s.temperature != 1.0 for s in samplings):
+    if any(seq.slot in pool.warm for seq in seqs):
         heated = heated / torch.where(joint.unsqueeze(-1), heat[:count], 1.0)
     scored = noise.categorical(heated, here, Purpose.SCORE)
     scale = pool.choice_temperature[slot[:count], here.step]
