@@ -15,12 +15,12 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 # Clicks, and resolves with the milliseconds until the newest card has painted its first frame.
 CLICK = """() => new Promise((resolve) => {
-    const before = document.querySelectorAll("article.card").length;
+    const before = document.querySelector("article.card");
     const start = performance.now();
     document.getElementById("generate").click();
     const look = () => {
-        const cards = document.querySelectorAll("article.card");
-        if (cards.length > before && Number(cards[0].dataset.frames) > 0) resolve(performance.now() - start);
+        const newest = document.querySelector("article.card");
+        if (newest !== before && Number(newest?.dataset.frames) > 0) resolve(performance.now() - start);
         else requestAnimationFrame(look);
     };
     look();

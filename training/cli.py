@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from models.checkpoint import CheckpointError
+from models.checkpoint import CheckpointError, read_config, tokenizer_directory
 from training.data import MissingDataError
 from training.data.folder import Aspect
 from training.failures import Stopped, TrainingFailed
@@ -69,6 +69,8 @@ def run(
     stage = "tokenizer" if read_recipe(recipe).tokenizer is not None else "generator"
     if steps is not None:
         changes[f"{stage}.train.steps"] = str(steps)
+    if read_recipe(recipe).data == "folder":
+        raise ValueError(f"{recipe} is filled in from a folder: maskserve-train image --data DIR --recipe {recipe}")
     where = Where(out, data_dir, tokenizer, resume, device)
     place = run_recipe(read_recipe(recipe, changes), where)
     Console().print(f"checkpoint: {place}")
@@ -100,7 +102,7 @@ def image(
     """Train a generator on a folder of your own pictures, from tokenizer to checkpoint.
 
     Subfolders are classes and become the prompts. Finished stages are skipped, an interrupted one goes on. Watch
-    OUT/samples; a running directory can be served already:
+    OUT/samples; from the generator's first save on the directory can be served:
 
         maskserve serve --models OUT
     """
@@ -110,7 +112,10 @@ def image(
     if threads:
         torch.set_num_threads(threads)
     changes = dict(map(_pair, change or []))
-    job = PicturesJob(data, out, size, colour, aspect, flip, recipe, changes, licence, credit)
+    given = tokenizer
+    if given is None and init_from is not None:
+        given = tokenizer_directory(init_from, read_config(init_from))
+    job = PicturesJob(data, out, size, colour, aspect, flip, recipe, changes, licence, credit, given)
     train_images(job, Where(out, None, tokenizer, resume, device, init_from=init_from), dry_run)
 
 
@@ -120,7 +125,6 @@ def evaluate(
     data: Annotated[
         Path | None, typer.Option(help="The folder of pictures it was trained on; Fashion-MNIST if absent.")
     ] = None,
-    aspect: Annotated[Aspect, typer.Option(help="As in training: crop, pad or stretch.")] = "crop",
     data_dir: DataDir = None,
     count: Annotated[int, typer.Option(help="Samples; distances of fewer are larger.")] = 10_000,
     seed: Annotated[int, typer.Option(help="First seed; sample i has seed + i.")] = 0,
@@ -139,7 +143,7 @@ def evaluate(
     from training.evaluate.yardstick import fashion, own
 
     cache = checkpoint.resolve().parent / "pictures"  # where training has put them
-    yardstick = own(checkpoint, data, aspect, cache) if data is not None else fashion(data_dir)
+    yardstick = own(checkpoint, data, cache) if data is not None else fashion(data_dir)
     scores = evaluate_checkpoint(checkpoint, yardstick, count, seed, dict(map(_pair, change or [])))
     text = json.dumps(scores, indent=2)
     if out is not None:

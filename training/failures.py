@@ -8,6 +8,7 @@ from pathlib import Path
 from types import FrameType
 
 import torch
+from safetensors import SafetensorError
 
 
 class TrainingFailed(Exception):
@@ -60,10 +61,12 @@ def explained(stage: str, directory: Path) -> Iterator[None]:
         raise TrainingFailed(
             f"the disk of {directory} is full: free some space and run the same command; the last saved state is whole"
         ) from None
+    except SafetensorError as error:
+        raise TrainingFailed(f"{directory} cannot be written (is the disk full?): {error}") from None
     except RuntimeError as error:
         if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
             raise TrainingFailed(out_of_memory(stage)) from None
-        if "file write failed" in str(error) or "No space left" in str(error):  # torch.save
+        if any(hint in str(error) for hint in ("file write failed", "unexpected pos", "No space left")):  # torch.save
             raise TrainingFailed(
                 f"{directory} cannot be written (is the disk full?); the last saved state is whole"
             ) from None

@@ -1,6 +1,7 @@
 """Curves of a run: `metrics.jsonl` (one line per entry) and TensorBoard scalars."""
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -16,7 +17,9 @@ class Journal:
         directory.mkdir(parents=True, exist_ok=True)
         self.path = directory / FILE
         kept = [entry for entry in read_journal(directory) if entry["step"] <= step]
-        self.path.write_text("".join(json.dumps(entry) + "\n" for entry in kept))
+        new = self.path.with_suffix(".new")
+        new.write_text("".join(json.dumps(entry) + "\n" for entry in kept))
+        os.replace(new, self.path)
         self.board = SummaryWriter(str(directory / "tensorboard"), purge_step=step + 1)
 
     def write(self, step: int, scalars: dict[str, float]) -> None:
@@ -33,4 +36,10 @@ class Journal:
 def read_journal(directory: Path) -> list[dict[str, float]]:
     """All entries of a run directory, oldest first; empty before the first one."""
     path = directory / FILE
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    entries = []
+    for line in path.read_text().splitlines() if path.is_file() else []:
+        try:
+            entries.append(json.loads(line))
+        except ValueError:  # cut off by a crash or a full disk
+            continue
+    return entries

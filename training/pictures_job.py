@@ -10,9 +10,10 @@ from accelerate import Accelerator
 from PIL import Image
 from torch import nn
 
-from models.checkpoint import DataSource
+from models.checkpoint import DataSource, read_config
 from models.maskgit.network import UViT
 from models.tokenizers.vqgan import VQGAN
+from models.tokenizers.vqgan_config import VQGANConfig
 from training.data.folder import Aspect, Prepared, Shape, prepare
 from training.data.listing import Listing, list_folder
 from training.data.tokens import TokenSet
@@ -54,6 +55,7 @@ class PicturesJob:
     changes: Mapping[str, str] | None = None
     licence: str = "unknown"
     credit: str = ""
+    tokenizer: Path | None = None  # given, or that of a generator to start from
 
     @property
     def cache(self) -> Path:
@@ -72,9 +74,26 @@ class Planned:
 
 def plan(job: PicturesJob) -> Planned:
     """Look at the folder and fill in the recipe. Raises NoPictures, and ValueError for sizes that do not fit."""
+    if job.out.resolve().is_relative_to(job.data.resolve()):
+        raise ValueError(f"--out {job.out} lies inside --data {job.data}: its pictures would become training data")
     listing = list_folder(job.data)
-    shape = Shape(choose_size(listing, job.size), 1 if not choose_colour(listing, job.colour) else 3, job.aspect)
-    recipe = read_recipe(job.recipe, {**fitted(shape, len(listing.classes), job.flip), **(job.changes or {})})
+    given = None if job.tokenizer is None else VQGANConfig.from_dict(read_config(job.tokenizer).architecture)
+    if given is None:
+        shape = Shape(choose_size(listing, job.size), 3 if choose_colour(listing, job.colour) else 1, job.aspect)
+        changes = fitted(shape, len(listing.classes), job.flip)
+    else:
+        shape = Shape(given.resolution, given.in_channels, job.aspect)
+        if job.size not in (None, shape.size):
+            raise ValueError(f"{job.tokenizer} is for {shape.size} pixels, not {job.size}")
+        changes = following(given, len(listing.classes), job.flip)
+    recipe = read_recipe(job.recipe, {**changes, **(job.changes or {})})
+    assert recipe.tokenizer is not None and recipe.generator is not None
+    codes = (given or recipe.tokenizer.network).codebook_size
+    if codes != recipe.generator.network.codebook_size:
+        raise ValueError(
+            f"the tokenizer has {codes} codes, the generator {recipe.generator.network.codebook_size}: "
+            f"--set generator.network.codebook_size={codes}"
+        )
     return Planned(listing, shape, recipe, _parameters(recipe))
 
 
@@ -123,6 +142,16 @@ def fitted(shape: Shape, classes: int, flip: bool) -> dict[str, str]:
     }
 
 
+def following(tokenizer: VQGANConfig, classes: int, flip: bool) -> dict[str, str]:
+    """What follows from a tokenizer that is there."""
+    return {
+        "generator.network.grid": str(list(tokenizer.grid)),
+        "generator.network.codebook_size": str(tokenizer.codebook_size),
+        "generator.network.num_classes": str(classes),
+        "generator.objective.flip": str(flip).lower(),
+    }
+
+
 def _parameters(recipe: Recipe) -> dict[str, int]:
     assert recipe.tokenizer is not None and recipe.generator is not None
     with torch.device("meta"):
@@ -145,7 +174,8 @@ def run(job: PicturesJob, planned: Planned, data: Prepared, where: Where) -> Pat
 
 def material(job: PicturesJob, planned: Planned, data: Prepared) -> Material:
     name = f"{job.data.resolve().name}, {len(data.train):,} pictures"
-    return Material(data.train, DataSource(name=name, licence=job.licence, credit=job.credit))
+    source = DataSource(name=name, licence=job.licence, credit=job.credit)
+    return Material(data.train, source, {"aspect": job.aspect})
 
 
 def memory_bytes(planned: Planned) -> int:

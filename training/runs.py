@@ -9,8 +9,8 @@ OUT/tokenizer/                   the run of the tokenizer, when none was given t
 """
 
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from models.architecture import architecture_dict, parse_architecture
-from models.checkpoint import CheckpointConfig, DataSource, read_config, tokenizer_directory
+from models.checkpoint import CheckpointConfig, DataSource, checkpoint_hash, read_config, tokenizer_directory
 from models.maskgit.network import UViT
 from models.spec import Sampling
 from models.tokenizers.vqgan import VQGAN
@@ -31,6 +31,7 @@ from training.evaluate.metrics import balanced_labels
 from training.evaluate.report import load_tokenizer
 from training.evaluate.sampling import sample_images, wrap
 from training.finetune import take_over
+from training.marks import claim, clear, data_mark
 from training.objectives.masked_tokens import MaskedTokenTask
 from training.objectives.perceptual import PerceptualNet, load_perceptual, save_perceptual
 from training.objectives.task import Task
@@ -70,6 +71,7 @@ class Material:
 
     images: ImageSet
     source: DataSource
+    facts: Mapping[str, Any] = field(default_factory=dict)  # into `training` of config.json
 
 
 def run_recipe(recipe: Recipe, where: Where, material: Material | None = None) -> Path:
@@ -78,8 +80,9 @@ def run_recipe(recipe: Recipe, where: Where, material: Material | None = None) -
     Raises TrainingFailed and Stopped.
     """
     accelerator = Accelerator(cpu=where.device == "cpu")
-    if accelerator.is_main_process and not where.resume and where.out.exists():
-        shutil.rmtree(where.out)
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process and not where.resume:
+        clear(where.out, {"--tokenizer": where.tokenizer, "--init-from": where.init_from})
     accelerator.wait_for_everyone()
     if material is None:
         material = Material(load(recipe.data, "train", where.data_dir), SOURCES[recipe.data])
@@ -110,6 +113,7 @@ def _run_tokenizer(
     recipe: Recipe, stage: TokenizerStage, material: Material, where: Where, accelerator: Accelerator
 ) -> Path:
     data = material.images
+    claim(where.out, {"data": data_mark(data), "network": architecture_dict(stage.network)})
     perceptual = None
     if stage.perceptual is not None:
         perceptual = _perceptual(stage.perceptual, data, where.out, accelerator)
@@ -128,7 +132,7 @@ def _run_tokenizer(
     config = CheckpointConfig(
         family="vqgan",
         architecture=architecture_dict(stage.network),
-        training=_provenance(recipe, stage.train) | {"steps": steps},
+        training=_provenance(recipe, stage.train) | {"steps": steps} | dict(material.facts),
         data=[material.source],
         licence="Apache-2.0",
     )
@@ -144,14 +148,25 @@ def _run_generator(
     accelerator: Accelerator,
 ) -> Path:
     data = material.images
+    claim(
+        where.out,
+        {
+            "data": data_mark(data),
+            "classes": list(data.classes),
+            "network": architecture_dict(stage.network),
+            "flip": stage.objective.flip,
+            "tokenizer": checkpoint_hash(tokenizer_place),
+        },
+    )
     sampling = parse_architecture(Sampling, stage.decoding, "generator.decoding")
     tokenizer = load_tokenizer(tokenizer_place)
     tokens = _tokens(tokenizer, data, stage.objective.flip, where.out, accelerator)
-    labels = balanced_labels(len(data.classes), 10 * len(data.classes))
+    shown = torch.linspace(0, len(data.classes) - 1, min(10, len(data.classes))).round().long()
+    labels = shown[balanced_labels(len(shown), 10 * len(shown))]
 
     def picture(network: UViT) -> Tensor:
         images = sample_images(wrap(network, tokenizer, sampling), labels, sampling, seed=0)
-        return grid(images, len(data.classes))
+        return grid(images, len(shown))
 
     torch.manual_seed(stage.train.seed)
     generator = UViT(stage.network)
@@ -165,13 +180,15 @@ def _run_generator(
         tokenizer="tokenizer",
         classes=list(data.classes),
         decoding=dict(stage.decoding),
-        training=_provenance(recipe, stage.train),
+        training=_provenance(recipe, stage.train) | dict(material.facts),
         data=[material.source],
         licence="Apache-2.0",
     )
     place = where.out / CHECKPOINT
-    if accelerator.is_main_process:
-        shutil.copytree(tokenizer_place, place / "tokenizer", dirs_exist_ok=True)
+    if accelerator.is_main_process and not (place / "tokenizer").is_dir():
+        half = place / ".tokenizer"
+        shutil.copytree(tokenizer_place, half, dirs_exist_ok=True)
+        half.rename(place / "tokenizer")
 
     def export(network: nn.Module) -> None:
         """A running directory can be served."""

@@ -120,6 +120,7 @@ class Trainer:
                 if save:
                     self.save()
                     self.saved(self.ema.network)
+                    self.accelerator.wait_for_everyone()
                 if stop:
                     raise Stopped(self.step, self.directory)
                 if journal and (self.step % s.sample_every == 0 or self.step == last):
@@ -140,8 +141,10 @@ class Trainer:
         return (time.perf_counter() - start) / steps
 
     def _check(self, scalars: dict[str, Any]) -> None:
-        """Before anything of a broken run is kept."""
-        if not all(torch.as_tensor(value).isfinite().all() for value in scalars.values()):
+        """Before anything of a broken run is kept: losses, and the weights that the step has made of them."""
+        weights = self.task.modules[self.task.parts[0]].parameters()
+        numbers = (*map(torch.as_tensor, scalars.values()), *weights)
+        if self._anybody(not all(bool(value.isfinite().all()) for value in numbers)):
             raise TrainingFailed(not_finite(self.stage, self.step, self.settings.lr))
 
     def _averaged(self, scalars: dict[str, Any]) -> dict[str, float]:

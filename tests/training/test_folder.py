@@ -45,6 +45,14 @@ def test_a_flat_folder_is_one_class(tmp_path: Path) -> None:
     assert listing.classes == ("things",) and listing.grey
 
 
+def test_a_class_of_damaged_pictures_is_no_class(folder: Path) -> None:
+    (folder / "birds").mkdir()
+    (folder / "birds" / "a.png").write_bytes(b"nothing")
+    listing = list_folder(folder)
+    assert listing.classes == ("cats", "dogs") and {s.label for s in listing.sources} == {0, 1}
+    assert len(listing.skipped) == 2
+
+
 def test_what_is_no_data_set_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(NoPictures, match="not a folder"):
         list_folder(tmp_path / "nowhere")

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw
 from typer.testing import CliRunner
 
 from models.catalogue import Catalogue
+from models.checkpoint import read_config
 from models.weights import load_state
 from service import load
 from training.cli import app
@@ -94,7 +95,7 @@ def test_the_result_is_served_under_the_runs_name(trained: tuple[Path, str]) -> 
 
 
 def test_too_few_pictures_are_not_measured(folder: Path, trained: tuple[Path, str]) -> None:
-    with pytest.raises(ValueError, match="6 held-out pictures; distances need 50"):
+    with pytest.raises(ValueError, match=r"\d held-out pictures; distances need 50"):
         command = ["evaluate", str(trained[0] / "checkpoint"), "--data", str(folder), "--count", "8"]
         CliRunner().invoke(app, command, catch_exceptions=False)
 
@@ -131,6 +132,34 @@ def test_a_generator_is_continued_with_other_classes(trained: tuple[Path, str], 
     table = "context_embed.word_embeddings.weight"
     assert torch.allclose(new[table], old[table][[2, 1, 2]], atol=1e-3)
     assert all(torch.allclose(new[key], old[key], atol=1e-3) for key in old if key != table)
+
+
+def test_old_tokens_never_meet_other_pictures(folder: Path, trained: tuple[Path, str], tmp_path: Path) -> None:
+    renamed = shutil.copytree(folder, tmp_path / "data")
+    (renamed / "squares").rename(renamed / "boxes")
+    out = shutil.copytree(trained[0], tmp_path / "run")
+    with pytest.raises(ValueError, match=r"run with another data.*--fresh") as refused:
+        CliRunner().invoke(app, arguments(renamed, out), catch_exceptions=False)
+    assert "\n" not in str(refused.value)
+    assert read_config(out / "checkpoint").classes == ["discs", "squares"]
+
+
+def test_starting_over_deletes_the_run_and_nothing_else(
+    folder: Path, trained: tuple[Path, str], tmp_path: Path
+) -> None:
+    out = shutil.copytree(trained[0], tmp_path / "run")
+    (out / "notes.txt").write_text("mine")
+    again = [*arguments(folder, out), "--fresh", "--init-from", str(out / "checkpoint")]
+    with pytest.raises(ValueError, match="--fresh would delete"):
+        CliRunner().invoke(app, again, catch_exceptions=False)
+    assert (out / "checkpoint" / "model.safetensors").is_file()
+    CliRunner().invoke(app, [*arguments(folder, out), "--fresh"], catch_exceptions=False)
+    assert (out / "notes.txt").read_text() == "mine" and (out / "checkpoint" / "model.safetensors").is_file()
+
+
+def test_a_run_inside_its_pictures_is_refused(folder: Path) -> None:
+    with pytest.raises(ValueError, match="lies inside --data"):
+        CliRunner().invoke(app, arguments(folder, folder / "run"), catch_exceptions=False)
 
 
 def test_what_is_finished_is_skipped(folder: Path, trained: tuple[Path, str]) -> None:
@@ -177,6 +206,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(folder: Path, tmp_path: Pat
         (["--data", "nowhere"], "nowhere is not a folder"),
         (["--size", "48"], "--size is one of 16, 32"),
         (["--set", "generator.train.stepz=1"], "generator.train.stepz: unknown field"),
+        (["--set", "tokenizer.network.codebook_size=64"], "has 64 codes, the generator 32"),
     ],
 )
 def test_mistakes_are_one_line(folder: Path, tmp_path: Path, more: list[str], says: str) -> None:

@@ -2,11 +2,14 @@
 
 from datetime import timedelta
 
+from accelerate import PartialState
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from training.data.folder import Prepared
+from training.failures import explained
 from training.pictures_job import (
     PicturesJob,
     Planned,
@@ -23,22 +26,28 @@ NAMED = 10  # files and classes that are listed by name
 
 def train_images(job: PicturesJob, where: Where, dry_run: bool) -> None:
     """Report, and train unless `dry_run`. Raises what the parts raise."""
-    console = Console()
-    planned = plan(job)
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console, transient=True
-    ) as bar:
-        task = bar.add_task("reading pictures", total=len(planned.listing))
-        data = prepared(job, planned, lambda: bar.advance(task))
-    report(console, planned, data)
-    if dry_run or not (where.out / "state.pt").is_file():
-        tell_time(console, planned, data, where)
-    if dry_run:
-        console.print("Nothing was trained (--dry-run).")
-        return
-    place = run(job, planned, data, where)
-    console.print(f"checkpoint: {place}", soft_wrap=True)
-    console.print(f"serve it:   maskserve serve --models {job.out}", soft_wrap=True)
+    state = PartialState(cpu=where.device == "cpu")
+    console = Console(quiet=not state.is_main_process)
+    with explained("generator", job.out):
+        planned = plan(job)
+        with state.main_process_first(), _progress(console) as bar:  # the others find what the first one decoded
+            task = bar.add_task("reading pictures", total=len(planned.listing))
+            data = prepared(job, planned, lambda: bar.advance(task))
+        report(console, planned, data)
+        fresh = not where.resume or not (where.out / "state.pt").is_file()
+        if state.num_processes == 1 and (dry_run or fresh):
+            tell_time(console, planned, data, where)
+        if dry_run:
+            console.print("Nothing was trained (--dry-run).")
+            return
+        place = run(job, planned, data, where)
+    console.print(f"checkpoint: {place}", soft_wrap=True, markup=False)
+    console.print(f"serve it:   maskserve serve --models {job.out}", soft_wrap=True, markup=False)
+
+
+def _progress(console: Console) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    return Progress(*columns, console=console, transient=True)
 
 
 def report(console: Console, planned: Planned, data: Prepared) -> None:
@@ -46,7 +55,7 @@ def report(console: Console, planned: Planned, data: Prepared) -> None:
     listing, shape = planned.listing, planned.shape
     counts = Table("class", "pictures", box=None)
     for name, count in list(listing.counts.items())[:NAMED]:
-        counts.add_row(name, f"{count:,}")
+        counts.add_row(escape(name), f"{count:,}")
     if len(listing.classes) > NAMED:
         counts.add_row(f"and {len(listing.classes) - NAMED} more", "")
     console.print(counts)

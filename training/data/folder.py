@@ -79,13 +79,14 @@ def fingerprint(listing: Listing, shape: Shape) -> str:
 
 def held_out(files: list[str], labels: Tensor) -> Tensor:
     """Which pictures are kept for evaluation, by a hash of their names: bool [N]. A lone picture of a class is not."""
-    chosen = torch.tensor([int(hashlib.blake2b(name.encode()).hexdigest(), 16) % HELD_OUT == 0 for name in files])
+    lots = [int(hashlib.blake2b(name.encode(), digest_size=4).hexdigest(), 16) for name in files]
+    chosen = torch.tensor([lot % HELD_OUT == 0 for lot in lots])
     for label in labels.unique():
         rows = (labels == label).nonzero().squeeze(1)
         if chosen[rows].all():
             chosen[rows[0]] = False
         elif not chosen[rows].any() and len(rows) >= HELD_OUT:
-            chosen[rows[-1]] = True
+            chosen[min(rows.tolist(), key=lots.__getitem__)] = True
     return chosen
 
 
@@ -93,7 +94,10 @@ def _kept(cache: Path, mark: str) -> Facts | None:
     path = cache / FACTS
     if not path.is_file() or not (cache / PIXELS).is_file():
         return None
-    facts = Facts.model_validate_json(path.read_text(encoding="utf-8"))
+    try:
+        facts = Facts.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValueError:  # cut off by a crash: decode again
+        return None
     return facts if facts.fingerprint == mark else None
 
 
@@ -121,7 +125,8 @@ def _decode(listing: Listing, shape: Shape, cache: Path, mark: str, tell: Callab
         np.save(out, whole)
     os.replace(cache / f".{PIXELS}", cache / PIXELS)
     raw.unlink()
-    (cache / FACTS).write_text(facts.model_dump_json(indent=1), encoding="utf-8")
+    (cache / f".{FACTS}").write_text(facts.model_dump_json(indent=1), encoding="utf-8")
+    os.replace(cache / f".{FACTS}", cache / FACTS)
     return facts
 
 

@@ -76,15 +76,20 @@ def list_folder(folder: Path) -> Listing:
         named = [(folder.resolve().name, loose)]
     sources: list[Source] = []
     skipped: dict[Path, str] = {}
-    for label, (_, files) in enumerate(named):
+    classes: list[str] = []
+    for name, files in named:
+        found = []
         for path in files:
             try:
-                sources.append(_look(path, label))
+                found.append(_look(path, len(classes)))
             except ValueError as error:
                 skipped[path] = str(error)
+        if found:  # a class of damaged files is no class
+            classes.append(name)
+            sources += found
     if not sources:
         raise NoPictures(f"{folder} holds no picture that can be read ({', '.join(sorted(SUFFIXES))})")
-    return Listing(folder, tuple(name for name, _ in named), tuple(sources), skipped)
+    return Listing(folder, tuple(classes), tuple(sources), skipped)
 
 
 def _files(place: Path) -> list[Path]:

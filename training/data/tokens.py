@@ -31,9 +31,9 @@ def tokenise(tokenizer: VQGAN, data: ImageSet, *, flip: bool) -> TokenSet:
 
 
 def save_tokens(tokens: TokenSet, path: Path) -> None:
-    """Store as int16 (codebooks here have fewer than 32,768 rows)."""
+    """Store as int32."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({"ids": tokens.ids.to(torch.int16), "labels": tokens.labels.to(torch.int16)}, path)
+    save_file({"ids": tokens.ids.to(torch.int32), "labels": tokens.labels.to(torch.int32)}, path)
 
 
 def load_tokens(path: Path) -> TokenSet:

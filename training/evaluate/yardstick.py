@@ -8,7 +8,7 @@ import torch
 from models.checkpoint import read_config, tokenizer_directory
 from models.tokenizers.vqgan_config import VQGANConfig
 from training.data import load
-from training.data.folder import Aspect, Shape, prepare
+from training.data.folder import Shape, fingerprint, prepare
 from training.data.images import ImageSet
 from training.data.listing import list_folder
 from training.evaluate.classifier import Classifier, fit, load_classifier, save
@@ -38,7 +38,7 @@ def fashion(data_dir: Path | None) -> Yardstick:
     return Yardstick(load_classifier(), train, test, "Fashion-MNIST")
 
 
-def own(checkpoint: Path, data: Path, aspect: Aspect, cache: Path) -> Yardstick:
+def own(checkpoint: Path, data: Path, cache: Path) -> Yardstick:
     """Pictures of one's own, split as in training; their classifier is trained once, into `cache`.
 
     Raises NoPictures, TooFewPictures, and ValueError where the classes are not the checkpoint's.
@@ -51,10 +51,13 @@ def own(checkpoint: Path, data: Path, aspect: Aspect, cache: Path) -> Yardstick:
         raise ValueError(
             f"{data} has the classes {', '.join(listing.classes)}, the checkpoint {', '.join(config.classes)}"
         )
-    pictures = prepare(listing, Shape(sizes.resolution, sizes.in_channels, aspect), cache)
+    if len(listing.classes) < 2:
+        raise TooFewPictures("distances are between features of a classifier, which needs two classes at least")
+    shape = Shape(sizes.resolution, sizes.in_channels, config.training.get("aspect", "crop"))
+    pictures = prepare(listing, shape, cache)
     if len(pictures.validation) < LEAST:
         raise TooFewPictures(f"{len(pictures.validation)} held-out pictures; distances need {LEAST} at least")
-    path = cache / "classifier.safetensors"
+    path = cache / f"classifier-{fingerprint(listing, shape)}.safetensors"
     if not path.is_file():
         torch.manual_seed(5)
         network = Classifier(len(listing.classes), sizes.in_channels)

@@ -84,11 +84,13 @@ class MaskedTokenTask:
         masked = exact_masks(counts, config.length, g)[mine]
         dropped = (torch.rand(len(rows), generator=g) < self.settings.class_dropout)[mine]
         ids, labels = self.tokens.ids[view[mine], rows[mine]], self.tokens.labels[rows[mine]]
+        device = self.network.mlm_layer.bias.device
+        ids, labels, masked, dropped = (t.to(device) for t in (ids, labels, masked, dropped))
         seen = ids.masked_fill(masked, config.mask_id)
         asked = labels.masked_fill(dropped, config.null_class)
         logits, targets = logits_where(self.network, seen, asked, masked), ids[masked]
         share = counts[mine].sum() * (mine.step or 1) / counts.sum()  # the mean over processes is that over all tokens
-        loss = share * masked_loss(logits, targets, self.settings.smoothing)
+        loss = share.to(device) * masked_loss(logits, targets, self.settings.smoothing)
         with torch.no_grad():
             hit = (logits.argmax(-1) == targets).float().mean()
         yield Loss("network", loss, {"masked": loss, "accuracy": hit})

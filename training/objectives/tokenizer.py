@@ -70,7 +70,8 @@ class TokenizerTask:
     def losses(self, context: StepContext) -> Iterator[Loss]:
         """The tokenizer's loss, then - once the adversarial term is on - the discriminator's."""
         s, tokenizer = self.settings, self.tokenizer
-        real = to_unit(self.data.images[context.rows[context.mine]])
+        device = tokenizer.quantize.embedding.weight.device
+        real = to_unit(self.data.images[context.rows[context.mine]].to(device))
         with torch.set_grad_enabled(not s.decoder_only):
             features = tokenizer.encode_features(real).float()
         if context.step == 0 and not s.decoder_only:
@@ -108,22 +109,22 @@ class TokenizerTask:
 
     def _seed_codes(self, features: Tensor, generator: torch.Generator) -> None:
         """Start the codebook from encoder outputs of the first batch."""
-        every = torch.ones(self.tokenizer.config.codebook_size, dtype=torch.bool)
+        every = torch.ones(self.tokenizer.config.codebook_size, dtype=torch.bool, device=features.device)
         self._move_codes(every, features.detach(), generator)
 
     def _move_codes(self, which: Tensor, features: Tensor, generator: torch.Generator) -> None:
         rows = features.permute(0, 2, 3, 1).flatten(0, 2)  # [B*h*w, z]
         weight = self.tokenizer.quantize.embedding.weight
         picks = torch.randint(len(rows), (len(weight),), generator=generator)
-        jitter = 0.01 * rows.std() * torch.randn(weight.shape, generator=generator)
-        moved = torch.where(which[:, None], rows[picks] + jitter, weight.data)
+        jitter = 0.01 * rows.std() * torch.randn(weight.shape, generator=generator).to(rows.device)
+        moved = torch.where(which[:, None], rows[picks.to(rows.device)] + jitter, weight.data)
         weight.data.copy_(broadcast(moved))
 
     @torch.no_grad()
     def picture(self, network: nn.Module) -> Tensor:
         """Pairs of rows: originals above their reconstructions."""
         assert isinstance(network, VQGAN)
-        real = to_unit(self.data.images[:32])
+        real = to_unit(self.data.images[:32].to(network.quantize.embedding.weight.device))
         fake = network.decode(network.encode(real))
         lines = [part for pair in zip(real.split(16), fake.split(16), strict=True) for part in pair]
-        return grid(to_bytes(torch.cat(lines)), 16)
+        return grid(to_bytes(torch.cat(lines)).cpu(), 16)
