@@ -112,10 +112,9 @@ def image(
     if threads:
         torch.set_num_threads(threads)
     changes = dict(map(_pair, change or []))
-    given = tokenizer
-    if given is None and init_from is not None:
-        given = tokenizer_directory(init_from, read_config(init_from))
-    job = PicturesJob(data, out, size, colour, aspect, flip, recipe, changes, licence, credit, given)
+    if tokenizer is None and init_from is not None:
+        tokenizer = tokenizer_directory(init_from, read_config(init_from))
+    job = PicturesJob(data, out, size, colour, aspect, flip, recipe, changes, licence, credit, tokenizer)
     train_images(job, Where(out, None, tokenizer, resume, device, init_from=init_from), dry_run)
 
 

@@ -21,7 +21,7 @@ from training.objectives.masked_tokens import MaskedTokenTask
 from training.objectives.perceptual import PerceptualNet
 from training.objectives.task import Task
 from training.objectives.tokenizer import TokenizerTask
-from training.recipe import Recipe, read_recipe
+from training.recipe import GeneratorStage, Recipe, TokenizerStage, read_recipe
 from training.runs import Material, Where, run_recipe
 from training.settings import TrainSettings
 from training.trainer import Trainer
@@ -80,19 +80,18 @@ def plan(job: PicturesJob) -> Planned:
     given = None if job.tokenizer is None else VQGANConfig.from_dict(read_config(job.tokenizer).architecture)
     if given is None:
         shape = Shape(choose_size(listing, job.size), 3 if choose_colour(listing, job.colour) else 1, job.aspect)
-        changes = fitted(shape, len(listing.classes), job.flip)
+        own = {**fitted(shape), **(job.changes or {})}
     else:
         shape = Shape(given.resolution, given.in_channels, job.aspect)
         if job.size not in (None, shape.size):
             raise ValueError(f"{job.tokenizer} is for {shape.size} pixels, not {job.size}")
-        changes = following(given, len(listing.classes), job.flip)
-    recipe = read_recipe(job.recipe, {**changes, **(job.changes or {})})
-    assert recipe.tokenizer is not None and recipe.generator is not None
-    codes = (given or recipe.tokenizer.network).codebook_size
-    if codes != recipe.generator.network.codebook_size:
+        own = dict(job.changes or {})
+    tokenizer = given or _stages(read_recipe(job.recipe, own))[0].network
+    recipe = read_recipe(job.recipe, {**following(tokenizer, len(listing.classes), job.flip), **own})
+    codes, expected = tokenizer.codebook_size, _stages(recipe)[1].network.codebook_size
+    if codes != expected:
         raise ValueError(
-            f"the tokenizer has {codes} codes, the generator {recipe.generator.network.codebook_size}: "
-            f"--set generator.network.codebook_size={codes}"
+            f"the tokenizer has {codes} codes, the generator {expected}: --set generator.network.codebook_size={codes}"
         )
     return Planned(listing, shape, recipe, _parameters(recipe))
 
@@ -108,7 +107,7 @@ def choose_size(listing: Listing, asked: int | None) -> int:
 
 
 def choose_colour(listing: Listing, asked: bool | None) -> bool:
-    """False when every picture is grey: by its header, or - for the first few - by its pixels."""
+    """False when every picture is grey: by its header, or - for some spread over the folder - by its pixels."""
     if asked is not None:
         return asked
     if listing.grey:
@@ -127,23 +126,19 @@ def _coloured(path: Path) -> bool:
     return bool(np.ptp(pixels, axis=2).max() > 12)
 
 
-def fitted(shape: Shape, classes: int, flip: bool) -> dict[str, str]:
-    """What follows from the pictures, as changes to a recipe."""
+def fitted(shape: Shape) -> dict[str, str]:
+    """The tokenizer that follows from the pictures, as changes to a recipe."""
     patch, multipliers = LEVELS[shape.size]
-    side = shape.size // (patch * 2 ** (len(multipliers) - 1))
     return {
         "tokenizer.network.resolution": str(shape.size),
         "tokenizer.network.in_channels": str(shape.channels),
         "tokenizer.network.patch": str(patch),
         "tokenizer.network.ch_mult": str(multipliers),
-        "generator.network.grid": str([side, side]),
-        "generator.network.num_classes": str(classes),
-        "generator.objective.flip": str(flip).lower(),
     }
 
 
 def following(tokenizer: VQGANConfig, classes: int, flip: bool) -> dict[str, str]:
-    """What follows from a tokenizer that is there."""
+    """The generator that follows from a tokenizer, as changes to a recipe."""
     return {
         "generator.network.grid": str(list(tokenizer.grid)),
         "generator.network.codebook_size": str(tokenizer.codebook_size),
@@ -152,12 +147,19 @@ def following(tokenizer: VQGANConfig, classes: int, flip: bool) -> dict[str, str
     }
 
 
+def _stages(recipe: Recipe) -> tuple[TokenizerStage, GeneratorStage]:
+    """Raises ValueError for a recipe that has only one of them."""
+    if recipe.tokenizer is None or recipe.generator is None:
+        raise ValueError(f"{recipe.name}: pictures need a recipe with a [tokenizer] and a [generator] table")
+    return recipe.tokenizer, recipe.generator
+
+
 def _parameters(recipe: Recipe) -> dict[str, int]:
-    assert recipe.tokenizer is not None and recipe.generator is not None
+    tokenizer, generator = _stages(recipe)
     with torch.device("meta"):
         networks: dict[str, nn.Module] = {
-            "tokenizer": VQGAN(recipe.tokenizer.network),
-            "generator": UViT(recipe.generator.network),
+            "tokenizer": VQGAN(tokenizer.network),
+            "generator": UViT(generator.network),
         }
     return {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()}
 
@@ -185,8 +187,7 @@ def memory_bytes(planned: Planned) -> int:
 
 def seconds_to_finish(planned: Planned, data: Prepared, device: str, has_tokenizer: bool) -> dict[str, float]:
     """Stage -> seconds of all its steps, from a few measured ones on these pictures; nothing of them is kept."""
-    recipe, images = planned.recipe, data.train
-    assert recipe.tokenizer is not None and recipe.generator is not None
+    images, (stage, generator) = data.train, _stages(planned.recipe)
 
     def seconds(task: Task, settings: TrainSettings) -> float:
         trainer = Trainer(task, settings, Path(), Accelerator(cpu=device == "cpu"))
@@ -195,7 +196,7 @@ def seconds_to_finish(planned: Planned, data: Prepared, device: str, has_tokeniz
 
     found: dict[str, float] = {}
     if not has_tokenizer:
-        stage, perceptual = recipe.tokenizer, None
+        perceptual = None
         if stage.perceptual is not None:
             perceptual = PerceptualNet(planned.shape.channels, len(images.classes)).eval().requires_grad_(False)
         tokenizer = VQGAN(stage.network)
@@ -203,8 +204,8 @@ def seconds_to_finish(planned: Planned, data: Prepared, device: str, has_tokeniz
         if stage.refine is not None:
             refine = TokenizerTask(tokenizer, images, stage.refine.objective, perceptual)
             found["its decoder"] = seconds(refine, stage.refine.train)
-    network = recipe.generator.network
+    network = generator.network
     tokens = TokenSet(torch.zeros(1, len(images), network.length, dtype=torch.long), images.labels)
-    task = MaskedTokenTask(UViT(network), tokens, recipe.generator.objective, lambda network: torch.empty(0))
-    found["generator"] = seconds(task, recipe.generator.train)
+    task = MaskedTokenTask(UViT(network), tokens, generator.objective, lambda network: torch.empty(0))
+    found["generator"] = seconds(task, generator.train)
     return found

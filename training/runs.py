@@ -19,7 +19,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from models.architecture import architecture_dict, parse_architecture
-from models.checkpoint import CheckpointConfig, DataSource, checkpoint_hash, read_config, tokenizer_directory
+from models.checkpoint import CheckpointConfig, DataSource, checkpoint_hash
 from models.maskgit.network import UViT
 from models.spec import Sampling
 from models.tokenizers.vqgan import VQGAN
@@ -90,13 +90,8 @@ def run_recipe(recipe: Recipe, where: Where, material: Material | None = None) -
         if recipe.tokenizer is None:
             raise ValueError(f"{recipe.name}: a recipe has a [tokenizer] or a [generator] table")
         return _run_tokenizer(recipe, recipe.tokenizer, material, where, accelerator)
-    place = where.tokenizer or _tokenizer_of(where.init_from) or _own_tokenizer(recipe, material, where, accelerator)
+    place = where.tokenizer or _own_tokenizer(recipe, material, where, accelerator)
     return _run_generator(recipe, recipe.generator, material, place, where, accelerator)
-
-
-def _tokenizer_of(generator: Path | None) -> Path | None:
-    """What a generator to start from was trained on."""
-    return tokenizer_directory(generator, read_config(generator)) if generator is not None else None
 
 
 def _own_tokenizer(recipe: Recipe, material: Material, where: Where, accelerator: Accelerator) -> Path:

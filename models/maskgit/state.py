@@ -71,7 +71,9 @@ class StatePool:
         self.free.append(slot)
 
     def anneal(self, slot: int, annealed: Annealed) -> None:
-        (self.warm.discard if set(annealed.temperature) == {1.0} else self.warm.add)(slot)
+        self.warm.discard(slot)
+        if set(annealed.temperature) != {1.0}:
+            self.warm.add(slot)
         table = torch.tensor((annealed.temperature, annealed.choice_temperature, annealed.guidance))
         self.annealed[slot, :, : table.shape[1]] = table
 

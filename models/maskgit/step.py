@@ -76,24 +76,23 @@ def decide(pool: StatePool, noise: Noise, seqs: Seq[MaskGITSequence], packed: Pa
         token = torch.cat([scored, scored.new_zeros(rest)])
         again = torch.cat([first & ~joint, first.new_ones(rest)]).nonzero().squeeze(-1)
         token[again] = noise.categorical(narrowed[again] / heat[again], draw.take(again), Purpose.TOKEN)
-    guess = _guess(seqs, packed, logits, torch.where(chosen, token, -1))
+    guess = _guess(seqs, packed, logits, chosen, token)
     return Update(slot[chosen], draw.position[chosen], token[chosen], (packed.ranked, order), guess)
 
 
 def _guess(
-    seqs: Seq[MaskGITSequence], packed: Packed, logits: Tensor, written: Tensor
+    seqs: Seq[MaskGITSequence], packed: Packed, logits: Tensor, chosen: Tensor, token: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor] | None:
-    """For the previews of those that asked for some: the token that is written [D] (-1: none), else the likeliest."""
+    """For the previews of those that asked for some: `token` where it was `chosen` [D], else the likeliest."""
     watched = [seq.request.partials > 0 for seq in seqs]
     if not any(watched):
         return None
     seen = torch.tensor(watched, device=logits.device)[packed.draw.sequence].nonzero().squeeze(-1)
     shares = logits[seen].softmax(dim=-1)
-    open_still = written[seen] < 0
-    token = torch.where(open_still, shares.argmax(dim=-1), written[seen])
-    share = shares.gather(-1, token.unsqueeze(-1)).squeeze(-1)
-    step = (packed.draw.step[seen] + 1).masked_fill(open_still, 0).to(torch.int16)
-    return packed.slot[seen], packed.draw.position[seen], token, share, step
+    shown = torch.where(chosen[seen], token[seen], shares.argmax(dim=-1))
+    share = shares.gather(-1, shown.unsqueeze(-1)).squeeze(-1)
+    step = (packed.draw.step[seen] + 1).masked_fill(~chosen[seen], 0).to(torch.int16)
+    return packed.slot[seen], packed.draw.position[seen], shown, share, step
 
 
 def commit(pool: StatePool, seqs: Seq[MaskGITSequence], update: Update) -> None:

@@ -80,7 +80,7 @@ def report(console: Console, planned: Planned, data: Prepared) -> None:
 
 
 def tell_time(console: Console, planned: Planned, data: Prepared, where: Where) -> None:
-    seconds = seconds_to_finish(planned, data, where.device, bool(where.tokenizer or where.init_from))
+    seconds = seconds_to_finish(planned, data, where.device, where.tokenizer is not None)
     parts = ", ".join(f"{stage} {clock(value)}" for stage, value in seconds.items())
     console.print(f"about {clock(sum(seconds.values()))} to finish ({parts}), measured on a few steps")
 

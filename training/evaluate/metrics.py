@@ -1,11 +1,11 @@
 """What is measured of a tokenizer and of samples.
 
-Definitions. Every cloud of images is compared with the same reference, the 10,000 test images, and has 10,000 images
-itself, so that all distances share one finite-sample bias:
+Definitions. Every cloud of images is compared with the same reference, the test images, and the clouds are of one size
+(10,000, or as many as there are training images), so that all distances share one finite-sample bias:
 
-- floor: a fixed random 10,000 of the training images - how far two sets of real images are apart;
+- floor: fixed random training images - how far two sets of real images are apart;
 - rFID-cls: the reconstructions of those same training images;
-- FID-cls: 10,000 samples, 1,000 of each class.
+- FID-cls: samples, every class as often.
 
 `rFID-cls paired` is the usual other form: test images' reconstructions against the test images themselves.
 """

@@ -89,7 +89,7 @@ class MaskedTokenTask:
         seen = ids.masked_fill(masked, config.mask_id)
         asked = labels.masked_fill(dropped, config.null_class)
         logits, targets = logits_where(self.network, seen, asked, masked), ids[masked]
-        share = counts[mine].sum() * (mine.step or 1) / counts.sum()  # the mean over processes is that over all tokens
+        share = counts[mine].sum() * mine.step / counts.sum()  # the mean over processes is that over all tokens
         loss = share.to(device) * masked_loss(logits, targets, self.settings.smoothing)
         with torch.no_grad():
             hit = (logits.argmax(-1) == targets).float().mean()
