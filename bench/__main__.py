@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from bench import batching, machine, overhead, playground, quality, reuse, serving
+from bench import batching, machine, overhead, playground, quality, reuse, serving, training
 from bench.context import Bench, Context
 from bench.render import render
 from bench.results import Store
@@ -17,6 +17,7 @@ BENCHES: dict[str, Bench] = {
     "overhead": overhead,
     "serving": serving,
     "playground": playground,
+    "training": training,
     "reuse": reuse,
     "quality": quality,
 }

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from models.maskgit.decoder import MaskGITDecoder
 from models.maskgit.network import UViT
-from models.tokenizers.vqgan import VQGAN
+from models.tokenizers.base import Tokenizer
 
 CHOICE = 4.5
 
@@ -19,7 +19,7 @@ class BareLoop:
     def __init__(self, decoder: MaskGITDecoder) -> None:
         self.network: UViT = decoder.network
         self.project = decoder.project
-        self.tokenizer: VQGAN = decoder.tokenizer
+        self.tokenizer: Tokenizer = decoder.tokenizer
         self.config = decoder.config
         self.device = decoder.device
 
@@ -53,7 +53,7 @@ class BareLoop:
         """[B, L] -> [B, L, K], the packed form of `UViT.forward`."""
         size, rows = len(ids), self.config.length + 1
         positions = torch.arange(self.config.length, device=self.device).expand_as(ids)
-        classes = self.network.embed_classes(labels)[:, None]
+        classes = self.network.embed_condition(self.network.condition(labels))[:, None]
         x = torch.cat([classes, self.network.embed_tokens(ids, positions)], dim=1).flatten(0, 1)
 
         def attend(block: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:

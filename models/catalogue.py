@@ -6,6 +6,7 @@ from pathlib import Path
 
 from models.checkpoint import CheckpointError, problems, read_config
 from models.family import Family, families
+from models.hub import cached_name
 from models.spec import DecoderSpec
 
 RUN = "checkpoint"  # the directory in a training run that holds what is served
@@ -29,7 +30,8 @@ class Catalogue:
     def scan(cls, directories: Iterable[Path]) -> "Catalogue":
         """Read every checkpoint directly below `directories` (or such a directory itself).
 
-        A checkpoint is called like its directory; one in `mine/checkpoint`, as training leaves it, is called `mine`.
+        A checkpoint is called like its directory; one in `mine/checkpoint`, as training leaves it, is called `mine`,
+        and the cached download of `org/mine` too.
         """
         known = families()
         entries: dict[str, Entry] = {}
@@ -69,5 +71,10 @@ def _entry(path: Path, known: Mapping[str, Family]) -> Entry | None:
     if wrong:
         raise CheckpointError(wrong[0])
     family = known[config.family]
+    return Entry(family.spec(model_id(path), path, config), path, family)
+
+
+def model_id(path: Path) -> str:
+    """What a checkpoint directory is served as."""
     place = path.resolve()
-    return Entry(family.spec(place.parent.name if place.name == RUN else place.name, path, config), path, family)
+    return cached_name(place) or (place.parent.name if place.name == RUN else place.name)

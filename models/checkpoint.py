@@ -63,7 +63,11 @@ def json_schema() -> dict[str, Any]:
 
 def read_config(directory: Path) -> CheckpointConfig:
     """Read `directory`/config.json. CheckpointError says in one line what is wrong with it."""
-    path = directory / CONFIG
+    return read_config_file(directory / CONFIG)
+
+
+def read_config_file(path: Path) -> CheckpointConfig:
+    """Read a config.json under whatever name. CheckpointError says in one line what is wrong with it."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

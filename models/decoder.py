@@ -11,6 +11,8 @@ import numpy as np
 from models.decoding.plan import Plan
 from models.spec import DecoderSpec, Sampling, Task
 
+Condition = int | tuple[int, ...]  # a class, or the terms of a caption
+
 
 @dataclass(frozen=True)
 class GenerationRequest:
@@ -21,7 +23,7 @@ class GenerationRequest:
     """
 
     task: Task
-    condition: int | None
+    condition: Condition | None
     sampling: Sampling
     seed: int
     n: int = 1

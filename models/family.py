@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Protocol
 
 from models.checkpoint import CheckpointConfig
-from models.decoder import IterativeDecoder
+from models.decoder import Condition, IterativeDecoder
+from models.exporting import Exported
 from models.importing import Imported
 from models.spec import DecoderSpec
 
@@ -18,7 +19,7 @@ ENTRY_POINTS = "maskserve.families"
 class Understood:
     """A prompt as the model took it: `condition` goes into the request, `revised` back to the client."""
 
-    condition: int | None
+    condition: Condition | None
     revised: str
 
 
@@ -29,6 +30,7 @@ class PromptError(ValueError):
 class Family(Protocol):
     name: str
     importers: Mapping[str, Callable[..., Imported]]  # layout name -> function(source, out, **options)
+    exporters: Mapping[str, Callable[[Path, Path], Exported]]  # layout name -> function(checkpoint, out)
 
     def spec(self, id: str, path: Path, config: CheckpointConfig) -> DecoderSpec: ...
 

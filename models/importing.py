@@ -1,9 +1,14 @@
-"""What an importer reports. Imports without torch."""
+"""What an importer reports, and what it knows beside tensors. Imports without torch."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from models.checkpoint import read_config_file
 
 UNKNOWN_LICENCE = "unknown (see the source repository)"
+DESCRIPTION = {"decoding", "quality", "training", "data", "licence", "noncommercial", "metrics"}
 
 
 @dataclass(frozen=True)
@@ -22,3 +27,14 @@ class Imported:
             f"{self.directory}: {self.tensors} tensors, {self.parameters:,} parameters{dropped}; "
             f"licence: {self.licence}"
         )
+
+
+def description(card: Path | None, source: Path, licence: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of config.json that no tensor shows: those of `card`, the config.json of an export, else `defaults`.
+
+    A licence that was given wins over the card's. Raises CheckpointError where `card` is no config.json.
+    """
+    if card is None:
+        return {**defaults, "training": {"imported_from": source.name}, "licence": licence}
+    kept = read_config_file(card).model_dump(include=DESCRIPTION)
+    return kept if licence == UNKNOWN_LICENCE else {**kept, "licence": licence}

@@ -1,4 +1,4 @@
-"""Reading official weight files as plain data: nothing in them is ever executed."""
+"""Official weight files: read as plain data (nothing in them is ever executed), and written as such."""
 
 import pickle
 from collections.abc import Mapping
@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from models.checkpoint import CheckpointError
+from models.checkpoint import CheckpointError, tensor_shapes
+from models.weights import load_state, mismatches
 
 
 def read_official(source: Path, nested: str | None = None) -> dict[str, Tensor]:
@@ -38,6 +39,27 @@ def read_official(source: Path, nested: str | None = None) -> dict[str, Tensor]:
     if strangers:
         raise CheckpointError(f"{source}: not tensors: {', '.join(strangers[:3])}")
     return {key: v.float() if v.is_floating_point() else v for key, v in content.items()}
+
+
+def official_state(module: nn.Module, directory: Path) -> dict[str, Tensor]:
+    """The weights of checkpoint `directory` by `module`'s names and in their order, floats as float32.
+
+    `module` may live on the meta device; CheckpointError where the weights do not fit it.
+    """
+    wrong = mismatches(module, tensor_shapes(directory))
+    if wrong:
+        raise CheckpointError(f"{directory}: the weights do not fit: {'; '.join(wrong)}")
+    stored = load_state(directory)
+    return {key: stored[key] for key in module.state_dict()}
+
+
+def write_official(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a torch file of plain tensors that `weights_only=True` reads. Raises OSError."""
+    try:
+        with path.open("wb") as file:
+            torch.save(dict(content), file)
+    except RuntimeError as error:  # what torch makes of a failed write
+        raise OSError(str(error).splitlines()[0]) from None
 
 
 def shape_of(source: Path, state: Mapping[str, Tensor], key: str) -> tuple[int, ...]:

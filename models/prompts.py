@@ -1,9 +1,13 @@
-"""Prompts of class-conditional models: a class name, its index, or a sentence that names exactly one class."""
+"""Prompts: of class-conditional models (a class name, its index, or a sentence that names exactly one class), and of
+models that were trained on captions (the words they know).
+"""
 
 import re
 from collections.abc import Sequence
 
+from models.captions import indices, words_of
 from models.family import PromptError, Understood
+from models.spec import DecoderSpec
 
 
 def understand_class(prompt: str, classes: Sequence[str]) -> Understood:
@@ -20,6 +24,19 @@ def understand_class(prompt: str, classes: Sequence[str]) -> Understood:
     why = "names none" if not named else f"names {len(named)}"
     listed = ", ".join(classes[:40]) + (f", ... ({len(classes)} in all)" if len(classes) > 40 else "")
     raise PromptError(f"the prompt {why} of this model's classes: {listed}")
+
+
+def understand_caption(prompt: str, spec: DecoderSpec) -> Understood:
+    """The terms of `prompt` that the model knows; the words of them are what is revised.
+
+    Raises PromptError, listing words, when it knows none.
+    """
+    found = indices(prompt, spec.vocabulary, spec.most_words)
+    if not found:
+        listed = ", ".join(spec.words[:40]) + (f", ... ({len(spec.words)} in all)" if len(spec.words) > 40 else "")
+        raise PromptError(f"the prompt has no word that this model knows: {listed}")
+    known = {word for at in found for word in spec.vocabulary[at].split()}
+    return Understood(found, " ".join(word for word in words_of(prompt) if word in known))
 
 
 def _words(text: str) -> str:

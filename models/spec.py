@@ -54,7 +54,14 @@ class DecoderSpec:
     checkpoint: str  # content hash
     licence: str
     noncommercial: bool
+    vocabulary: tuple[str, ...] = ()  # words and pairs of words that captions may hold, instead of classes
+    most_words: int = 0  # terms of one caption
     details: Mapping[str, object] = field(default_factory=dict)  # card facts shown by /v1/models
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The single words of the vocabulary, the most frequent first."""
+        return tuple(term for term in self.vocabulary if " " not in term)
 
     @property
     def length(self) -> int:

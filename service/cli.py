@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from service.commands import generate, importing
+from service.commands import check, exporting, generate, importing, push
 
 if TYPE_CHECKING:
     from models.catalogue import Catalogue
+    from models.spec import DecoderSpec
     from service.dispatch.base import Dispatcher
     from service.settings import Settings
 
@@ -26,12 +27,15 @@ app = typer.Typer(
 
 app.command(help=generate.HELP)(generate.generate)
 app.command("import", help=importing.HELP)(importing.import_weights)
+app.command("export", help=exporting.HELP)(exporting.export_weights)
+app.command(help=push.HELP)(push.push)
+app.command(help=check.HELP)(check.check)
 
 ModelDirs = Annotated[
     list[Path] | None,
     typer.Option(
         "--models",
-        help="A directory of checkpoints, or one checkpoint; repeatable. "
+        help="A directory of checkpoints, one checkpoint, or org/name[@revision] on the hub; repeatable. "
         "Default: checkpoints/ here, else those of the installation.",
     ),
 ]
@@ -39,6 +43,9 @@ ModelDirs = Annotated[
 
 @app.command()
 def serve(
+    names: Annotated[
+        list[Path] | None, typer.Argument(metavar="MODELS", help="What to serve; the same as --models.")
+    ] = None,
     models: ModelDirs = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on; 0.0.0.0 opens it to the network.")] = None,
     port: Annotated[int | None, typer.Option(help="0 takes a free one.")] = None,
@@ -61,7 +68,7 @@ def serve(
     """
     from service.http.server import CannotListen, bind
 
-    settings = _settings(locals())
+    settings = _settings({**locals(), "models": [*(names or []), *(models or [])] or None})
     try:
         listener = bind(settings.host, settings.port)
     except CannotListen as error:
@@ -92,43 +99,15 @@ def list_models(models: ModelDirs = None) -> None:
         size = "{}x{}".format(*spec.size)
         use = "non-commercial" if spec.noncommercial else "commercial use allowed"
         typer.echo(
-            f"{spec.id}: {spec.family} {spec.modality} {size}, {len(spec.classes)} classes, "
+            f"{spec.id}: {spec.family} {spec.modality} {size}, {_prompts(spec)}, "
             f"{spec.min_steps}-{spec.max_steps} steps, {spec.licence} ({use})"
         )
     if not catalogue.entries:
         _fail(f"no checkpoint in {_joined(settings.models)}")
 
 
-@app.command()
-def check(
-    directories: Annotated[list[Path], typer.Argument(help="Checkpoint directories.")],
-) -> None:
-    """Say what is wrong with a checkpoint directory; exit status 1 if anything is.
-
-    Looks at config.json, at every weight file and at the tokenizer, and loads them all once.
-    """
-    from models.catalogue import Catalogue
-    from models.checkpoint import CheckpointError
-
-    sound = True
-    for directory in directories:
-        if not (directory / "config.json").is_file():
-            sound = False
-            typer.echo(f"{directory}: no config.json: not a checkpoint", err=True)
-            continue
-        catalogue = Catalogue.scan([directory])
-        for reason in catalogue.broken.values():
-            sound = False
-            typer.echo(reason, err=True)
-        for id, entry in catalogue.entries.items():
-            try:
-                entry.family.load(entry.spec, entry.path, "cpu", "float32")
-            except CheckpointError as error:
-                sound = False
-                typer.echo(str(error), err=True)
-            else:
-                typer.echo(f"{directory}: sound, served as {id}")
-    raise typer.Exit(0 if sound else 1)
+def _prompts(spec: "DecoderSpec") -> str:
+    return f"{len(spec.words)} words" if spec.vocabulary else f"{len(spec.classes)} classes"
 
 
 @app.command()
@@ -157,11 +136,16 @@ def _settings(options: dict[str, Any]) -> "Settings":
 def _catalogue(settings: "Settings") -> "Catalogue":
     """What can be served; one line for each checkpoint that cannot."""
     from models.catalogue import Catalogue
+    from models.hub import HubError, local
 
-    for directory in settings.models:
+    try:
+        directories = [local(path) for path in settings.models]
+    except HubError as error:
+        _fail(str(error))
+    for directory in directories:
         if not directory.is_dir():
             _fail(f"no such directory: {directory}")
-    catalogue = Catalogue.scan(settings.models)
+    catalogue = Catalogue.scan(directories)
     for reason in catalogue.broken.values():
         typer.echo(f"not served: {reason}", err=True)
     return catalogue
@@ -191,7 +175,7 @@ def _dispatcher(settings: "Settings", catalogue: "Catalogue") -> "Dispatcher":
 def _greeting(url: str, catalogue: "Catalogue", keys: bool) -> str:
     """The address, and a curl line that writes a picture."""
     spec = next(iter(catalogue.entries.values())).spec
-    body = json.dumps({"model": spec.id, "prompt": spec.classes[0] if spec.classes else "0"})
+    body = json.dumps({"model": spec.id, "prompt": next(iter(spec.classes or spec.words), "0")})
     key = " -H 'authorization: Bearer YOUR_KEY'" if keys else ""
     quoted = body.replace("'", "'\\''")
     save = (

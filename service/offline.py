@@ -24,6 +24,7 @@ from rich.progress import Progress as Bar
 from models.catalogue import Catalogue
 from models.checkpoint import CheckpointError
 from models.decoder import Artifact, GenerationRequest
+from models.hub import local
 from models.spec import DecoderSpec
 from service.engine.engine import Engine
 from service.engine.events import Done, Event, Failed, Progress, Report, SampleDone
@@ -61,7 +62,7 @@ class Model:
     def __init__(
         self, directory: Path, device: str = "auto", dtype: str = "float32", threads: int | None = None
     ) -> None:
-        catalogue = Catalogue.scan([directory])
+        catalogue = Catalogue.scan([local(directory)])
         for why in catalogue.broken.values():
             raise CheckpointError(why)
         if len(catalogue.entries) != 1:
@@ -160,5 +161,5 @@ class Model:
 
 
 def load(directory: str | Path, device: str = "auto", dtype: str = "float32", threads: int | None = None) -> Model:
-    """A checkpoint directory, ready to generate. Raises CheckpointError with one line."""
+    """A checkpoint directory, or org/name[@revision] on the hub, ready to generate. Raises CheckpointError."""
     return Model(Path(directory), device, dtype, threads)

@@ -43,6 +43,7 @@ SPEC = DecoderSpec(
 class ToyFamily:
     name = "toy"
     importers: Mapping[str, Callable[..., None]] = {}
+    exporters: Mapping[str, Callable[..., None]] = {}
 
     def understand(self, spec: DecoderSpec, prompt: str) -> Understood:
         return understand_class(prompt, spec.classes)

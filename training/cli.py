@@ -78,7 +78,7 @@ def run(
 
 @app.command()
 def image(
-    data: Annotated[Path, typer.Option(help="Folder of pictures; its subfolders are the classes.")],
+    data: Annotated[Path, typer.Option(help="Folder of pictures: subfolders are classes, or there are captions.")],
     out: Annotated[Path, typer.Option(help="Run directory; OUT/checkpoint is what the service reads.")],
     size: Annotated[int | None, typer.Option(help="Pixels a side: 16, 32, 64, 128 or 256.")] = None,
     colour: Annotated[bool | None, typer.Option("--colour/--grey", help="Decided by the pictures if absent.")] = None,
@@ -101,8 +101,11 @@ def image(
 ) -> None:
     """Train a generator on a folder of your own pictures, from tokenizer to checkpoint.
 
-    Subfolders are classes and become the prompts. Finished stages are skipped, an interrupted one goes on. Watch
-    OUT/samples; from the generator's first save on the directory can be served:
+    Subfolders are classes and become the prompts. Or the pictures have captions, and prompts are words of those:
+    DIR/captions.jsonl with lines like {"file": "a.png", "caption": "a red circle"}, or a text file beside each picture.
+
+    Finished stages are skipped, an interrupted one goes on. Watch OUT/samples; from the generator's first save on the
+    directory can be served:
 
         maskserve serve --models OUT
     """
@@ -131,23 +134,43 @@ def evaluate(
         list[str] | None,
         typer.Option("--set", help="Override a sampling value: --set num_inference_steps=8"),
     ] = None,
+    features: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="cls: a classifier of these classes (the default). lite0: EfficientNet-Lite0 of ImageNet, from two "
+            "optional packages. FILE: a TorchScript network, for example FID's Inception; such a file can run any "
+            "code, so take it only from a source you trust. Repeat the option for several."
+        ),
+    ] = None,
+    features_size: Annotated[
+        int | None, typer.Option(min=8, help="Bring pictures to this many pixels a side for FILE.")
+    ] = None,
+    statistics: Annotated[
+        Path | None,
+        typer.Option(
+            help="An npz file with mu and sigma, as published for FID: distances of the one --features besides cls "
+            "are to these instead of to the test images."
+        ),
+    ] = None,
+    write: Annotated[
+        bool, typer.Option("--write", help="Write numbers and pictures into the checkpoint: config.json, README.md.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Write the numbers here as JSON.")] = None,
 ) -> None:
     """Measure a checkpoint: tokenizer, samples, and real images by the same yardstick.
 
-    Distances are between features of a classifier of the same pictures: for Fashion-MNIST one that ships, for your own
-    one that is trained first. Beside them: real against real (the floor), and real at half resolution (the control).
+    Distances are between features of a network and carry its name: fid_cls, fid_lite0. By default it is a classifier
+    of the same pictures: for Fashion-MNIST one that ships, for your own one that is trained first. Beside them: real
+    against real (the floor), and real at half resolution (the control), as many of each.
     """
-    from training.evaluate.report import evaluate_checkpoint
-    from training.evaluate.yardstick import fashion, own
+    from training.commands.evaluate import Measuring, measure
 
-    cache = checkpoint.resolve().parent / "pictures"  # where training has put them
-    yardstick = own(checkpoint, data, cache) if data is not None else fashion(data_dir)
-    scores = evaluate_checkpoint(checkpoint, yardstick, count, seed, dict(map(_pair, change or [])))
-    text = json.dumps(scores, indent=2)
-    if out is not None:
-        out.write_text(text + "\n", encoding="utf-8")
-    Console().print_json(text)
+    changes = dict(map(_pair, change or []))
+    words = tuple(features or ("cls",))
+    measuring = Measuring(
+        checkpoint, data, data_dir, count, seed, changes, words, features_size, statistics, write, out
+    )
+    Console().print_json(json.dumps(measure(measuring)))
 
 
 @app.command()

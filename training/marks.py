@@ -12,7 +12,7 @@ from training.data.images import ImageSet
 FILE = "run.json"
 OWN = (  # what a run writes, and may delete
     *("state.pt", "state.pt.new", "metrics.jsonl", "tokens.safetensors", "perceptual.safetensors", FILE),
-    *("samples", "tensorboard", "checkpoint", "tokenizer", "refine"),
+    *("samples", "tensorboard", "checkpoint", "tokenizer", "tokenizer-imported", "refine"),
 )
 
 

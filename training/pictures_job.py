@@ -1,5 +1,6 @@
 """From a folder of pictures to a checkpoint: what is there, what will be trained, how long it takes, and the run."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +11,16 @@ from accelerate import Accelerator
 from PIL import Image
 from torch import nn
 
-from models.checkpoint import DataSource, read_config
+from models.checkpoint import DataSource
 from models.maskgit.network import UViT
+from models.tokenizers.kinds import TokenizerConfig, build_tokenizer
 from models.tokenizers.vqgan import VQGAN
-from models.tokenizers.vqgan_config import VQGANConfig
 from training.data.folder import Aspect, Prepared, Shape, prepare
+from training.data.images import orientations
 from training.data.listing import Listing, list_folder
-from training.data.tokens import TokenSet
+from training.data.tokens import TokenSet, tokenise
+from training.evaluate.classifier import fit
+from training.given_tokenizer import given_sizes
 from training.objectives.masked_tokens import MaskedTokenTask
 from training.objectives.perceptual import PerceptualNet
 from training.objectives.task import Task
@@ -29,6 +33,7 @@ from training.trainer import Trainer
 SIZES = (16, 32, 64, 128, 256)
 LARGEST_BY_DEFAULT = 64
 LOOKED_AT = 64  # pictures whose colours are compared
+MEASURED = 64  # pictures that a stage without steps is timed on
 BYTES_PER_PARAMETER = 20  # weights, gradient, two moments, average
 
 # pixels -> patch, ch_mult: how 16 to 256 pixels become 4x4, 8x8 or 16x16 tokens
@@ -69,7 +74,8 @@ class Planned:
     listing: Listing
     shape: Shape
     recipe: Recipe
-    parameters: dict[str, int]
+    tokenizer: TokenizerConfig  # given, or the recipe's
+    parameters: dict[str, int]  # of the networks that are trained
 
 
 def plan(job: PicturesJob) -> Planned:
@@ -77,7 +83,9 @@ def plan(job: PicturesJob) -> Planned:
     if job.out.resolve().is_relative_to(job.data.resolve()):
         raise ValueError(f"--out {job.out} lies inside --data {job.data}: its pictures would become training data")
     listing = list_folder(job.data)
-    given = None if job.tokenizer is None else VQGANConfig.from_dict(read_config(job.tokenizer).architecture)
+    given = None
+    if job.tokenizer is not None:
+        given = given_sizes(job.tokenizer, job.size, choose_size(listing, None))
     if given is None:
         shape = Shape(choose_size(listing, job.size), 3 if choose_colour(listing, job.colour) else 1, job.aspect)
         own = {**fitted(shape), **(job.changes or {})}
@@ -87,13 +95,16 @@ def plan(job: PicturesJob) -> Planned:
             raise ValueError(f"{job.tokenizer} is for {shape.size} pixels, not {job.size}")
         own = dict(job.changes or {})
     tokenizer = given or _stages(read_recipe(job.recipe, own))[0].network
-    recipe = read_recipe(job.recipe, {**following(tokenizer, len(listing.classes), job.flip), **own})
+    recipe = read_recipe(job.recipe, {**following(tokenizer, listing, job.flip), **own})
     codes, expected = tokenizer.codebook_size, _stages(recipe)[1].network.codebook_size
     if codes != expected:
         raise ValueError(
             f"the tokenizer has {codes} codes, the generator {expected}: --set generator.network.codebook_size={codes}"
         )
-    return Planned(listing, shape, recipe, _parameters(recipe))
+    trained = _parameters(recipe)
+    if given is not None:
+        del trained["tokenizer"]
+    return Planned(listing, shape, recipe, tokenizer, trained)
 
 
 def choose_size(listing: Listing, asked: int | None) -> int:
@@ -137,12 +148,13 @@ def fitted(shape: Shape) -> dict[str, str]:
     }
 
 
-def following(tokenizer: VQGANConfig, classes: int, flip: bool) -> dict[str, str]:
-    """The generator that follows from a tokenizer, as changes to a recipe."""
+def following(tokenizer: TokenizerConfig, listing: Listing, flip: bool) -> dict[str, str]:
+    """The generator that follows from a tokenizer and the pictures, as changes to a recipe."""
     return {
         "generator.network.grid": str(list(tokenizer.grid)),
         "generator.network.codebook_size": str(tokenizer.codebook_size),
-        "generator.network.num_classes": str(classes),
+        "generator.network.num_classes": str(len(listing.conditions)),
+        "generator.network.words": str(listing.words),
         "generator.objective.flip": str(flip).lower(),
     }
 
@@ -188,6 +200,8 @@ def memory_bytes(planned: Planned) -> int:
 def seconds_to_finish(planned: Planned, data: Prepared, device: str, has_tokenizer: bool) -> dict[str, float]:
     """Stage -> seconds of all its steps, from a few measured ones on these pictures; nothing of them is kept."""
     images, (stage, generator) = data.train, _stages(planned.recipe)
+    few = images.take(torch.arange(min(MEASURED, len(images))))
+    scale = len(images) / len(few)
 
     def seconds(task: Task, settings: TrainSettings) -> float:
         trainer = Trainer(task, settings, Path(), Accelerator(cpu=device == "cpu"))
@@ -196,16 +210,30 @@ def seconds_to_finish(planned: Planned, data: Prepared, device: str, has_tokeniz
 
     found: dict[str, float] = {}
     if not has_tokenizer:
-        perceptual = None
+        tokenizer, perceptual = VQGAN(stage.network), None
         if stage.perceptual is not None:
-            perceptual = PerceptualNet(planned.shape.channels, len(images.classes)).eval().requires_grad_(False)
-        tokenizer = VQGAN(stage.network)
+            shown = orientations(few)
+            perceptual = PerceptualNet(planned.shape.channels, len(shown.classes))
+            once = _seconds(lambda: fit(perceptual, shown, epochs=1, seed=0)) / (len(shown) / len(few))
+            found["perceptual network"] = once * scale * stage.perceptual.epochs
+            perceptual.eval().requires_grad_(False)
         found["tokenizer"] = seconds(TokenizerTask(tokenizer, images, stage.objective, perceptual), stage.train)
         if stage.refine is not None:
             refine = TokenizerTask(tokenizer, images, stage.refine.objective, perceptual)
             found["its decoder"] = seconds(refine, stage.refine.train)
+    encoder = build_tokenizer(planned.tokenizer)
+    found["tokens"] = scale * _seconds(lambda: tokenise(encoder, few.images, few.labels, flip=generator.objective.flip))
     network = generator.network
     tokens = TokenSet(torch.zeros(1, len(images), network.length, dtype=torch.long), images.labels)
-    task = MaskedTokenTask(UViT(network), tokens, generator.objective, lambda network: torch.empty(0))
+    teacher = UViT(network).eval().requires_grad_(False) if generator.objective.distil > 0 else None
+    task = MaskedTokenTask(UViT(network), tokens, generator.objective, lambda network: torch.empty(0), teacher)
     found["generator"] = seconds(task, generator.train)
     return found
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    """Of the second time; the first one warms up."""
+    work()
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start

@@ -6,6 +6,7 @@ OUT/state.pt metrics.jsonl samples/ tensorboard/
 OUT/refine/                      the same of the decoder's second pass
 OUT/checkpoint/                  what the service reads
 OUT/tokenizer/                   the run of the tokenizer, when none was given to a generator
+OUT/tokenizer-imported/          the tokenizer that was given, when diffusers saved it
 """
 
 import shutil
@@ -19,24 +20,29 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from models.architecture import architecture_dict, parse_architecture
-from models.checkpoint import CheckpointConfig, DataSource, checkpoint_hash
+from models.checkpoint import CheckpointConfig, DataSource, checkpoint_hash, read_config, tokenizer_directory
 from models.maskgit.network import UViT
 from models.spec import Sampling
+from models.tokenizers.base import Tokenizer
+from models.tokenizers.kinds import load_tokenizer
 from models.tokenizers.vqgan import VQGAN
 from models.weights import save_checkpoint
 from training.data import ImageSet, load
+from training.data.images import orientations
 from training.data.tokens import TokenSet, load_tokens, save_tokens, tokenise
 from training.evaluate.classifier import fit
 from training.evaluate.metrics import balanced_labels
-from training.evaluate.report import load_tokenizer
+from training.evaluate.report import load_pair
 from training.evaluate.sampling import sample_images, wrap
 from training.finetune import take_over
+from training.given_tokenizer import usable
 from training.marks import claim, clear, data_mark
 from training.objectives.masked_tokens import MaskedTokenTask
 from training.objectives.perceptual import PerceptualNet, load_perceptual, save_perceptual
 from training.objectives.task import Task
 from training.objectives.tokenizer import TokenizerTask
 from training.pictures import grid
+from training.progress import counted
 from training.recipe import GeneratorStage, Recipe, TokenizerStage, read_recipe
 from training.settings import PerceptualSettings, TrainSettings
 from training.trainer import STATE, Trainer
@@ -90,7 +96,10 @@ def run_recipe(recipe: Recipe, where: Where, material: Material | None = None) -
         if recipe.tokenizer is None:
             raise ValueError(f"{recipe.name}: a recipe has a [tokenizer] or a [generator] table")
         return _run_tokenizer(recipe, recipe.tokenizer, material, where, accelerator)
-    place = where.tokenizer or _own_tokenizer(recipe, material, where, accelerator)
+    if where.tokenizer is not None:
+        place = usable(where.tokenizer, material.images.images.shape[-1], where.out, accelerator)
+    else:
+        place = _own_tokenizer(recipe, material, where, accelerator)
     return _run_generator(recipe, recipe.generator, material, place, where, accelerator)
 
 
@@ -156,7 +165,7 @@ def _run_generator(
     sampling = parse_architecture(Sampling, stage.decoding, "generator.decoding")
     tokenizer = load_tokenizer(tokenizer_place)
     tokens = _tokens(tokenizer, data, stage.objective.flip, where.out, accelerator)
-    shown = torch.linspace(0, len(data.classes) - 1, min(10, len(data.classes))).round().long()
+    shown = data.shown()
     labels = shown[balanced_labels(len(shown), 10 * len(shown))]
 
     def picture(network: UViT) -> Tensor:
@@ -168,7 +177,8 @@ def _run_generator(
     if where.init_from is not None and not (where.out / STATE).is_file():
         taken = take_over(generator, list(data.classes), where.init_from)
         accelerator.print(f"started from {where.init_from}: {taken}")
-    task = MaskedTokenTask(generator, tokens, stage.objective, picture)
+    teacher = _teacher(stage, list(data.classes), tokenizer_place, accelerator)
+    task = MaskedTokenTask(generator, tokens, stage.objective, picture, teacher)
     config = CheckpointConfig(
         family="maskgit",
         architecture=architecture_dict(stage.network),
@@ -209,21 +219,40 @@ def _train(
 
 def _perceptual(settings: PerceptualSettings, data: ImageSet, out: Path, accelerator: Accelerator) -> PerceptualNet:
     path, channels = out / "perceptual.safetensors", data.images.shape[1]
+    labelled = len(data.classes) > 1 and not data.captioned
     if accelerator.is_main_process and not path.is_file():
+        shown = data if labelled else orientations(data)
         torch.manual_seed(settings.seed)
-        network = PerceptualNet(channels, len(data.classes))
-        fit(network, data, epochs=settings.epochs, seed=settings.seed, lr=settings.lr)
+        network = PerceptualNet(channels, len(shown.classes))
+        with counted("perceptual network", settings.epochs * len(shown)) as tell:
+            fit(network, shown, epochs=settings.epochs, seed=settings.seed, lr=settings.lr, tell=tell)
         save_perceptual(network, path)
     accelerator.wait_for_everyone()
-    return load_perceptual(path, channels, len(data.classes)).to(accelerator.device)
+    return load_perceptual(path).to(accelerator.device)
 
 
-def _tokens(tokenizer: VQGAN, data: ImageSet, flip: bool, out: Path, accelerator: Accelerator) -> TokenSet:
+def _tokens(tokenizer: Tokenizer, data: ImageSet, flip: bool, out: Path, accelerator: Accelerator) -> TokenSet:
     path = out / "tokens.safetensors"
     if accelerator.is_main_process and not path.is_file():
-        save_tokens(tokenise(tokenizer, data, flip=flip), path)
+        with counted("tokens", len(data)) as tell:
+            tokens = tokenise(tokenizer.to(accelerator.device), data.images, data.labels, flip=flip, tell=tell)
+        save_tokens(tokens, path)
     accelerator.wait_for_everyone()
     return load_tokens(path)
+
+
+def _teacher(stage: GeneratorStage, classes: list[str], tokenizer: Path, accelerator: Accelerator) -> UViT | None:
+    """The generator to learn from, if one is named. Raises ValueError unless its tokens and classes are the same."""
+    if not stage.objective.teacher:
+        return None
+    place = Path(stage.objective.teacher)
+    config = read_config(place)
+    if checkpoint_hash(tokenizer_directory(place, config)) != checkpoint_hash(tokenizer):
+        raise ValueError(f"generator.objective.teacher {place}: it has another tokenizer than {tokenizer}")
+    if config.classes != classes:
+        raise ValueError(f"generator.objective.teacher {place}: it has other classes")
+    network, _ = load_pair(place)
+    return network.to(accelerator.device).eval().requires_grad_(False)
 
 
 def _export(network: nn.Module, config: CheckpointConfig, place: Path, accelerator: Accelerator) -> Path:

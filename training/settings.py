@@ -2,11 +2,20 @@
 
 from dataclasses import dataclass
 from math import cos, pi
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from training.objectives.masks import Order, Ratio
 
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Optimisation of one stage: AdamW, linear warm-up, cosine to `final_lr` times the peak rate."""
+    """Optimisation of one stage: AdamW, linear warm-up, cosine to `final_lr` times the peak rate.
+
+    `accumulate`: parts that a process's share of the batch is computed in, for less memory. `workers`: threads that
+    fetch data ahead. `compile`: by torch.compile, which takes a minute or so and pays on long runs.
+    """
 
     steps: int
     batch: int
@@ -19,6 +28,9 @@ class TrainSettings:
     ema: float = 0.998
     seed: int = 0
     bf16: bool = True
+    accumulate: PositiveInt = 1
+    workers: NonNegativeInt = 0
+    compile: bool = False
     log_every: int = 20
     save_every: int = 500
     sample_every: int = 500
@@ -53,11 +65,28 @@ class TokenizerSettings:
 
 @dataclass(frozen=True)
 class MaskedTokenSettings:
-    """`ratio` is `cosine` (cos(pi r / 2), r uniform) or `beta` (Beta(12, 3), AutoNAT)."""
+    """What is hidden, and what is asked of the network; `docs/training-options.md` has the effect of each.
 
-    ratio: str = "cosine"
+    `ratio`, `order`: see training/objectives/masks.py; `hardest` is the final weight of order = "hard".
+    `disjoint`: every image is in the batch twice, hidden in opposite order.
+    `corrupt`: share of visible tokens that are wrong: a code drawn evenly, or from the network's `own` distribution.
+    `unlike`: weight of the likeness between the mask token and the codes. `distil`: share of the loss that is the
+    divergence from the generator checkpoint `teacher`. `class_dropout`: share of samples without class or caption;
+    `word_dropout`: of a caption's terms.
+    """
+
+    ratio: Ratio = "cosine"
+    order: Order = "white"
+    hardest: float = 1.0
+    disjoint: bool = False
+    corrupt: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    corrupt_with: Literal["uniform", "own"] = "own"
+    unlike: float = 0.0
+    distil: Annotated[float, Field(ge=0, le=1)] = 0.0
+    teacher: str = ""
     smoothing: float = 0.1
     class_dropout: float = 0.1
+    word_dropout: float = 0.1
     flip: bool = False
 
 

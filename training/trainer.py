@@ -1,12 +1,13 @@
 """The training loop: one stage of a recipe, resumable to the byte.
 
 Randomness depends on (seed, step) alone and the whole state is written atomically, so a run that was killed and resumed
-ends with the same weights as one that was not. Started by `torchrun`, processes share each batch and average gradients.
+ends with the same weights as one that was not. A batch is shared by the processes that `torchrun` or `accelerate
+launch` started, and by the parts of each that gradients accumulate over: the draws are those of the whole batch.
 """
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from training.ema import Ema
 from training.failures import Signals, Stopped, TrainingFailed, explained, not_finite
 from training.journal import Journal
+from training.loader import Loader
 from training.objectives.task import Loss, StepContext, Task
 from training.pictures import save_png
 from training.randomness import Batches, generator_of, seed_of
@@ -44,8 +46,16 @@ class Trainer:
         self.task, self.settings, self.directory = task, settings, directory
         self.accelerator = accelerator
         self.stage, self.saved = stage, saved
+        shares = accelerator.num_processes * settings.accumulate
+        if shares > min(settings.batch, task.count):
+            raise ValueError(
+                f"{stage}.train: a batch of {min(settings.batch, task.count)} cannot be shared by "
+                f"{accelerator.num_processes} processes of {settings.accumulate} parts each"
+            )
         task.modules.to(accelerator.device)
         self.ema = Ema(task.modules[task.parts[0]], settings.ema)
+        if settings.compile:
+            task.compile()
         self.optimisers = {
             part: torch.optim.AdamW(
                 _decay_groups(task.modules[part], settings.weight_decay),
@@ -58,11 +68,13 @@ class Trainer:
         self.step = 0
 
     def resume(self) -> bool:
-        """Continue from the state in the directory, if there is one."""
+        """Continue from the state in the directory, if there is one. Raises TrainingFailed if it is of another task."""
         path = self.directory / STATE
         if not path.is_file():
             return False
         state = torch.load(path, map_location="cpu", weights_only=True)
+        if state["modules"].keys() != self.task.modules.state_dict().keys():
+            raise TrainingFailed(f"{path} was saved with another objective: use --fresh to start over")
         self.task.modules.load_state_dict(state["modules"])
         self.ema.network.load_state_dict(state["ema"])
         for part, optimiser in self.optimisers.items():
@@ -97,15 +109,15 @@ class Trainer:
         s, last = self.settings, min(self.settings.steps, stop_at or self.settings.steps)
         main = self.accelerator.is_main_process
         journal = Journal(self.directory, self.step) if main else None
-        batches = Batches(self.task.count, s.batch, s.seed)
         columns = (
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
             TimeRemainingColumn(), TextColumn("{task.fields[loss]}"),
         )  # fmt: skip
-        with Progress(*columns, disable=not main, refresh_per_second=0.5) as progress:
+        bars = Progress(*columns, disable=not main, refresh_per_second=0.5)
+        with self._loader() as loader, bars as progress:
             bar = progress.add_task(self.directory.name, total=last, completed=self.step, loss="starting")
             while self.step < last:
-                scalars = self._one_step(batches)
+                scalars = self._one_step(loader)
                 self.step += 1
                 stop = self._anybody(signals.raised)
                 save = self.step % s.save_every == 0 or self.step == last or stop
@@ -132,13 +144,20 @@ class Trainer:
 
     def seconds_per_step(self, steps: int = 3) -> float:
         """Measured on `steps` real ones after a first; the networks have changed afterwards, nothing is saved."""
-        batches = Batches(self.task.count, self.settings.batch, self.settings.seed)
-        self._one_step(batches)
-        start = time.perf_counter()
-        for _ in range(steps):
-            self.step += 1
-            self._one_step(batches)
-        return (time.perf_counter() - start) / steps
+        with self._loader() as loader:
+            self._one_step(loader)
+            start = time.perf_counter()
+            for _ in range(steps):
+                self.step += 1
+                self._one_step(loader)
+            return (time.perf_counter() - start) / steps
+
+    def _loader(self) -> Loader:
+        s, a = self.settings, self.accelerator
+        shares = a.num_processes * s.accumulate
+        mine = tuple(slice(a.process_index + a.num_processes * part, None, shares) for part in range(s.accumulate))
+        batches = Batches(self.task.count, s.batch, s.seed)
+        return Loader(self.task.fetch, batches, mine, s.steps, s.workers, a.device)
 
     def _check(self, scalars: dict[str, Any]) -> None:
         """Before anything of a broken run is kept: losses, and the weights that the step has made of them."""
@@ -161,42 +180,53 @@ class Trainer:
         flag = torch.tensor(float(raised), device=self.accelerator.device)
         return bool(self.accelerator.reduce(flag, "sum") > 0)
 
-    def _one_step(self, batches: Batches) -> dict[str, Any]:
-        s, a = self.settings, self.accelerator
-        context = StepContext(
-            step=self.step,
-            steps=s.steps,
-            rows=batches.rows(self.step),
-            mine=slice(a.process_index, None, a.num_processes),
-            generator=generator_of(s.seed, "step", self.step),
-        )
-        torch.manual_seed(seed_of(s.seed, "dropout", self.step, a.process_index))
+    def _one_step(self, loader: Loader) -> dict[str, Any]:
+        s = self.settings
+        contexts = [
+            StepContext(
+                step=self.step,
+                steps=s.steps,
+                part=part,
+                size=loaded.size,
+                mine=loaded.mine,
+                data=loaded.data,
+                generator=generator_of(s.seed, "step", self.step),
+            )
+            for part, loaded in enumerate(loader.step(self.step))
+        ]
+        torch.manual_seed(seed_of(s.seed, "dropout", self.step, self.accelerator.process_index))
         self.task.modules.train()
         scalars: dict[str, Any] = {}
-        losses = self.task.losses(context)
-        while (loss := self._next(losses.__next__)) is not None:
-            self._apply(loss)
-            scalars |= {f"loss/{name}": value.detach() for name, value in loss.scalars.items()}
+        parts = [self.task.losses(context) for context in contexts]
+        while (found := self._backward(parts)) is not None:
+            scalars |= found
         self.ema.update(self.task.modules[self.task.parts[0]], self.step)
-        return scalars | self.task.after_step(context)
+        return scalars | self.task.after_step(contexts[0])
 
-    def _next(self, advance: Callable[[], Loss]) -> Loss | None:
-        device = self.accelerator.device.type
-        try:
-            with torch.autocast(device, torch.bfloat16, enabled=self.settings.bf16):
-                return advance()
-        except StopIteration:
-            return None
-
-    def _apply(self, loss: Loss) -> None:
+    def _backward(self, parts: list[Iterator[Loss]]) -> dict[str, Tensor] | None:
+        """The next loss of every part of the batch, and one step by their mean; None after the last loss."""
         for optimiser in self.optimisers.values():
             optimiser.zero_grad()
-        self.accelerator.backward(loss.value)
-        parameters = [p for p in self.task.modules[loss.part].parameters() if p.grad is not None]
+        device, scalars, loss = self.accelerator.device.type, dict[str, Tensor](), None
+        for part in parts:
+            with torch.autocast(device, torch.bfloat16, enabled=self.settings.bf16):
+                loss = next(part, None)
+            if loss is None:  # all parts end together
+                return None
+            self.accelerator.backward(loss.value / len(parts))
+            for name, value in loss.scalars.items():
+                mean = value.detach() / len(parts)
+                scalars[f"loss/{name}"] = scalars[f"loss/{name}"] + mean if f"loss/{name}" in scalars else mean
+        assert loss is not None
+        self._update(loss.part)
+        return scalars
+
+    def _update(self, part: str) -> None:
+        parameters = [p for p in self.task.modules[part].parameters() if p.grad is not None]
         if self.accelerator.num_processes > 1:
             _average_gradients(parameters, self.accelerator)
         nn.utils.clip_grad_norm_(parameters, self.settings.clip)
-        optimiser = self.optimisers[loss.part]
+        optimiser = self.optimisers[part]
         for group in optimiser.param_groups:
             group["lr"] = self.settings.rate(self.step)
         optimiser.step()

@@ -6,20 +6,32 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.decoder import GenerationRequest
+from models.decoder import Condition, GenerationRequest
 from models.decoding.noise import Purpose, sequence_key, uniform
 from models.decoding.plan import Plan, grouped
 from models.decoding.schedules import reveal_counts
+from models.maskgit.config import UViTConfig
 from models.spec import DecoderSpec
 
 
-def check_shapes(request: GenerationRequest, spec: DecoderSpec, conditions: int) -> None:
-    """Sizes and ranges of everything a caller may hand over; `conditions` counts the classes."""
+def check_condition(condition: Condition | None, config: UViTConfig) -> None:
+    """A class index, or for captions up to `words` indices of terms."""
+    if condition is None:
+        return
+    if not config.words:
+        if not isinstance(condition, int) or not 0 <= condition < config.num_classes:
+            raise ValueError(f"the class index is below {config.num_classes}, not {condition}")
+    elif not isinstance(condition, tuple) or not 1 <= len(condition) <= config.words:
+        raise ValueError(f"the condition is 1 to {config.words} terms, not {condition}")
+    elif not all(0 <= term < config.num_classes for term in condition):
+        raise ValueError(f"the terms are below {config.num_classes}, not {condition}")
+
+
+def check_shapes(request: GenerationRequest, spec: DecoderSpec) -> None:
+    """Sizes and ranges of everything else that a caller may hand over."""
     width, height = spec.size
     if request.n < 1:
         raise ValueError(f"n is at least 1, not {request.n}")
-    if request.condition is not None and not 0 <= request.condition < conditions:
-        raise ValueError(f"the class index is below {conditions}, not {request.condition}")
     if request.image is not None and request.image.shape[:2] != (height, width):
         raise ValueError(f"the image is {width}x{height} pixels, not {_size(request.image)}")
     if request.mask is not None and request.mask.shape != (height, width):

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
 from models.architecture import Architecture
+from models.decoder import Condition
 
 
 @dataclass(frozen=True)
@@ -12,12 +13,14 @@ class UViTConfig(Architecture):
     """Architecture of a `UViT`; the defaults are AutoNAT-L, whose weights ReCAP also uses.
 
     `depth` counts the in and out blocks together (the middle block comes on top), so it is even.
-    `num_classes` does not count the null class that guidance needs.
+    `num_classes` does not count the null class that guidance needs. With `words` the condition is a caption: up to
+    that many of `num_classes` terms.
     """
 
     codebook_size: PositiveInt = 1024
     grid: tuple[PositiveInt, PositiveInt] = (16, 16)
     num_classes: PositiveInt = 1000
+    words: NonNegativeInt = 0
     dim: PositiveInt = 768
     depth: PositiveInt = 24
     heads: PositiveInt = 8
@@ -45,6 +48,14 @@ class UViTConfig(Architecture):
     def null_class(self) -> int:
         """The label of the unconditional branch: the row behind the classes'."""
         return self.num_classes
+
+    def label(self, condition: Condition | None) -> int | list[int]:
+        """A condition as a label of `UViT`: a class, or the terms of a caption filled up with -1."""
+        if not self.words:
+            return self.null_class if condition is None else condition  # type: ignore[return-value]  # checked before
+        terms = (self.null_class,) if condition is None else condition
+        assert isinstance(terms, tuple)
+        return [*terms, *[-1] * (self.words - len(terms))]
 
     @property
     def blocks(self) -> int:

@@ -3,33 +3,26 @@
 from pathlib import Path
 
 from models.architecture import parse_architecture
-from models.checkpoint import CheckpointConfig, CheckpointError, read_config, tokenizer_directory
+from models.checkpoint import CheckpointConfig, CheckpointError, tokenizer_directory
 from models.decoding.schedules import parse as parse_schedule
 from models.maskgit.config import UViTConfig
 from models.spec import Sampling
-from models.tokenizers.vqgan_config import VQGANConfig
+from models.tokenizers.kinds import TokenizerConfig, read_tokenizer
 
 MAX_STEPS = 256
 
 
-def read_architectures(path: Path, config: CheckpointConfig) -> tuple[UViTConfig, VQGANConfig]:
+def read_architectures(path: Path, config: CheckpointConfig) -> tuple[UViTConfig, TokenizerConfig]:
     """The sizes of network and tokenizer, once they are known to fit each other.
 
     CheckpointError, in one line that names the directory, for wrong fields or sizes that disagree.
     """
-    place = tokenizer_directory(path, config)
-    card = read_config(place)
-    if card.family != "vqgan":
-        raise CheckpointError(f"{place}: a {card.family} is no VQGAN tokenizer")
     try:
         network = UViTConfig.from_dict(config.architecture)
         check_defaults(parse_architecture(Sampling, config.decoding, "decoding"), config)
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from None
-    try:
-        tokenizer = VQGANConfig.from_dict(card.architecture)
-    except ValueError as error:
-        raise CheckpointError(f"{place}: {error}") from None
+    tokenizer = read_tokenizer(tokenizer_directory(path, config))
     pairs = (
         ("codebook_size", network.codebook_size, tokenizer.codebook_size, "its tokenizer has"),
         ("grid", list(network.grid), list(tokenizer.grid), "its tokenizer has"),

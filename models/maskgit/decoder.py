@@ -8,20 +8,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.decoder import Artifact, GenerationRequest, Kind, Sequence, Work
+from models.decoder import Artifact, Condition, GenerationRequest, Kind, Sequence, Work
 from models.decoding.annealing import anneal
 from models.decoding.noise import CounterNoise, Noise, sequence_key
 from models.decoding.plan import Plan, grouped
 from models.decoding.schedules import continue_counts
 from models.decoding.slots import KVSlots
 from models.layers.linear import PackedLinear, pack_linears
-from models.maskgit.admission import check_shapes, choose_plan, unknown_tokens
+from models.maskgit.admission import check_condition, check_shapes, choose_plan, unknown_tokens
 from models.maskgit.network import UViT
 from models.maskgit.pack import pack
 from models.maskgit.state import MaskGITSequence, Snapshot, StatePool
 from models.maskgit.step import Probe, commit, decide, evaluate
 from models.spec import DecoderSpec
-from models.tokenizers.vqgan import VQGAN
+from models.tokenizers.base import Tokenizer
 
 
 class MaskGITDecoder:
@@ -31,7 +31,7 @@ class MaskGITDecoder:
         self,
         spec: DecoderSpec,
         network: UViT,
-        tokenizer: VQGAN,
+        tokenizer: Tokenizer,
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
         noise: Noise | None = None,
@@ -43,13 +43,14 @@ class MaskGITDecoder:
         self.noise: Noise = noise or CounterNoise()
         self.probe: Probe | None = None
         self.network = network.to(device=device, dtype=dtype).eval().requires_grad_(False)
-        self.tokenizer = tokenizer.to(device).eval().requires_grad_(False)
+        self.tokenizer: Tokenizer = tokenizer.to(device).eval().requires_grad_(False)
         project = self._tied_projection()
         self.project: nn.Module = project
         if device == "cpu" and torch.backends.mkldnn.is_available():
             pack_linears(self.network)
             self.project = PackedLinear(project)
-        self.pool = StatePool(self.config.length, spec.max_steps, device)
+        nothing = self._condition(None)
+        self.pool = StatePool(self.config.length, spec.max_steps, nothing)
         self.slots = KVSlots(
             self.config.blocks,
             self.config.length + 1,
@@ -65,10 +66,15 @@ class MaskGITDecoder:
         linear.load_state_dict({"weight": weight, "bias": bias})
         return linear.requires_grad_(False)
 
+    def _condition(self, condition: Condition | None) -> Tensor:
+        """[D]: computed for one request alone, so that its bytes do not depend on others."""
+        return self.network.condition(torch.tensor(self.config.label(condition), device=self.device))
+
     # -- admission
 
     def admit(self, request: GenerationRequest) -> list[Sequence]:
-        check_shapes(request, self.spec, self.config.num_classes)
+        check_shapes(request, self.spec)
+        check_condition(request.condition, self.config)
         unknown = unknown_tokens(request, self.spec)
         plans = [choose_plan(request, self.spec, int(mask.sum())) for mask in unknown]
         placed: list[Sequence] = []
@@ -113,9 +119,9 @@ class MaskGITDecoder:
         pool.guess[slot] = 0
         pool.confidence[slot] = 1.0  # of given tokens
         pool.written[slot] = 0
-        label = self.config.null_class if request.condition is None else request.condition
         key = sequence_key(request.seed, seq.sample)
-        pool.numbers[slot] = torch.tensor((key, label, request.sampling.top_k))
+        pool.numbers[slot] = torch.tensor((key, request.sampling.top_k))
+        pool.condition[slot] = self._condition(request.condition)
         pool.top_p[slot] = request.sampling.top_p
         pool.anneal(slot, anneal(seq.plan, request.sampling))
 
@@ -165,7 +171,7 @@ class MaskGITDecoder:
         try:
             for seq in opening:
                 seq.kv = self.slots.take(2 if seq.guided else 1)
-            packed = pack(self.pool, self.slots, ordered, full, self.config.null_class)
+            packed = pack(self.pool, self.slots, ordered, full)
             logits = evaluate(self.network, self.project, packed)
             if self.probe is not None:
                 self.probe(ordered, packed.draw, logits)

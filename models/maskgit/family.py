@@ -8,10 +8,11 @@ from typing import Any
 from models.architecture import parse_architecture
 from models.checkpoint import CheckpointConfig, checkpoint_hash
 from models.decoder import IterativeDecoder
+from models.exporting import Exported
 from models.family import Understood
 from models.importing import Imported
 from models.maskgit.consistency import MAX_STEPS, read_architectures
-from models.prompts import understand_class
+from models.prompts import understand_caption, understand_class
 from models.spec import DecoderSpec, Sampling
 
 
@@ -27,10 +28,31 @@ def _import_vqgan(source: Path, out: Path, **options: Any) -> Imported:
     return import_vqgan_jax(source, out, **options)
 
 
+def _import_diffusers_vq(source: Path, out: Path, **options: Any) -> Imported:
+    from models.tokenizers.diffusers_importer import import_diffusers_vq
+
+    return import_diffusers_vq(source, out, **options)
+
+
+def _export_autonat(directory: Path, out: Path) -> Exported:
+    from models.maskgit.exporter import export_autonat
+
+    return export_autonat(directory, out)
+
+
+def _export_vqgan(directory: Path, out: Path) -> Exported:
+    from models.tokenizers.exporter import export_vqgan_jax
+
+    return export_vqgan_jax(directory, out)
+
+
 class MaskGIT:
     name = "maskgit"
     importers: Mapping[str, Callable[..., Imported]] = MappingProxyType(
-        {"autonat": _import_autonat, "vqgan-jax": _import_vqgan}
+        {"autonat": _import_autonat, "vqgan-jax": _import_vqgan, "diffusers-vq": _import_diffusers_vq}
+    )
+    exporters: Mapping[str, Callable[[Path, Path], Exported]] = MappingProxyType(
+        {"autonat": _export_autonat, "vqgan-jax": _export_vqgan}
     )
 
     def spec(self, id: str, path: Path, config: CheckpointConfig) -> DecoderSpec:
@@ -43,7 +65,9 @@ class MaskGIT:
             tasks=frozenset({"generate", "edit", "variation"}),
             size=(columns * tokenizer.factor, rows * tokenizer.factor),
             grid=network.grid,
-            classes=tuple(config.classes),
+            classes=() if network.words else tuple(config.classes),
+            vocabulary=tuple(config.classes) if network.words else (),
+            most_words=network.words,
             sampling=parse_architecture(Sampling, config.decoding, "decoding"),
             quality={word: steps for word, steps in config.quality.items()},
             min_steps=1,
@@ -58,6 +82,8 @@ class MaskGIT:
         )
 
     def understand(self, spec: DecoderSpec, prompt: str) -> Understood:
+        if spec.vocabulary:
+            return understand_caption(prompt, spec)
         return understand_class(prompt, spec.classes)
 
     def load(self, spec: DecoderSpec, path: Path, device: str, dtype: str) -> IterativeDecoder:

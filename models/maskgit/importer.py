@@ -11,7 +11,7 @@ from torch import Tensor
 
 from models.architecture import architecture_dict
 from models.checkpoint import CheckpointConfig, CheckpointError, read_config
-from models.importing import UNKNOWN_LICENCE, Imported
+from models.importing import UNKNOWN_LICENCE, Imported, description
 from models.maskgit.config import UViTConfig
 from models.maskgit.network import UViT
 from models.official import numbered, read_official, shape_of
@@ -29,6 +29,8 @@ RECAP_32: Mapping[str, Any] = {
 }
 """The published 22 full + 10 reuse run of ReCAP (arXiv 2505.19089) on these weights."""
 
+DEFAULTS: Mapping[str, Any] = {"decoding": dict(RECAP_32), "quality": {"low": 16, "medium": 20, "high": 32}}
+
 
 def import_autonat(
     source: Path,
@@ -38,12 +40,14 @@ def import_autonat(
     heads: int = 8,
     licence: str = UNKNOWN_LICENCE,
     dtype: torch.dtype = torch.float32,
+    card: Path | None = None,
 ) -> Imported:
     """Write the checkpoint directory `out` from a bare AutoNAT state dict.
 
     Sizes are inferred from shapes, except `heads`, which no weight shows. `tokenizer` is an
     imported tokenizer directory, referred to by relative path; `classes` a text file with one name
-    per line (default "class 0", ...). Every key must be used, stray `position_ids` buffers are
+    per line (default "class 0", ...); `card` what an export wrote beside its weights, for the sampling defaults
+    and the rest that is no size. Every key must be used, stray `position_ids` buffers are
     dropped and reported: CheckpointError names any other.
     """
     found = read_official(source)
@@ -56,19 +60,16 @@ def import_autonat(
     if wrong:
         raise CheckpointError(f"{source}: {'; '.join(wrong)}")
     read_config(tokenizer)
-    card = CheckpointConfig(
+    written = CheckpointConfig(
         family="maskgit",
         architecture=architecture_dict(config),
         tokenizer=Path(os.path.relpath(tokenizer, out)).as_posix(),
         classes=_class_names(classes, config.num_classes),
-        decoding=dict(RECAP_32),
-        quality={"low": 16, "medium": 20, "high": 32},
-        training={"imported_from": source.name},
-        licence=licence,
+        **description(card, source, licence, DEFAULTS),
     )
-    save_checkpoint(out, card, state, dtype)
+    save_checkpoint(out, written, state, dtype)
     parameters = sum(value.numel() for value in state.values())
-    return Imported(out, len(state), parameters, dropped, licence)
+    return Imported(out, len(state), parameters, dropped, written.licence)
 
 
 def infer_uvit(source: Path, state: Mapping[str, Tensor], heads: int) -> UViTConfig:

@@ -9,15 +9,14 @@ from models.maskgit.consistency import read_architectures
 from models.maskgit.decoder import MaskGITDecoder
 from models.maskgit.network import UViT
 from models.spec import DecoderSpec
-from models.tokenizers.vqgan import VQGAN
+from models.tokenizers.kinds import load_tokenizer
 from models.weights import load_module
 
 
 def load_decoder(spec: DecoderSpec, path: Path, device: str, dtype: str) -> MaskGITDecoder:
     """Read network and tokenizer. Raises CheckpointError with one line when a file does not fit."""
     config = read_config(path)
-    sizes, tokenizer_sizes = read_architectures(path, config)
-    network, tokenizer = UViT(sizes), VQGAN(tokenizer_sizes)
-    load_module(network, path)
-    load_module(tokenizer, tokenizer_directory(path, config))
+    sizes, _ = read_architectures(path, config)
+    network = load_module(UViT(sizes), path)
+    tokenizer = load_tokenizer(tokenizer_directory(path, config))
     return MaskGITDecoder(spec, network, tokenizer, device, getattr(torch, dtype))

@@ -27,8 +27,11 @@ class Embedding(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, ids: Tensor, positions: Tensor) -> Tensor:
-        rows = self.word_embeddings(ids) + self.position_embeddings(positions)
-        out: Tensor = self.dropout(self.LayerNorm(rows))
+        return self.place(self.word_embeddings(ids), positions)
+
+    def place(self, words: Tensor, positions: Tensor) -> Tensor:
+        """Rows of words [..., D] at `positions` [...]."""
+        out: Tensor = self.dropout(self.LayerNorm(words + self.position_embeddings(positions)))
         return out
 
 
@@ -90,14 +93,14 @@ class MlmHead(nn.Module):
 
 
 class UViT(nn.Module):
-    """Masked-token network. ids hold `config.mask_id` where unknown; labels hold `config.null_class` for no class."""
+    """Masked-token network. ids hold `config.mask_id` where unknown; labels are `config.label` of a condition."""
 
     def __init__(self, config: UViTConfig) -> None:
         super().__init__()
         self.config = config
         half = config.depth // 2
         self.token_emb = Embedding(config.codebook_size + 1, config.length, config.dim, config.dropout)
-        self.context_embed = Embedding(config.num_classes + 1, 1, config.dim, 0.0)
+        self.context_embed: Embedding = Embedding(config.num_classes + 1, 1, config.dim, 0.0)
         self.in_blocks = nn.ModuleList(Block(config, skip=False) for _ in range(half))
         self.mid_block = Block(config, skip=False)
         self.out_blocks = nn.ModuleList(Block(config, skip=True) for _ in range(half))
@@ -114,15 +117,23 @@ class UViT(nn.Module):
         rows: Tensor = self.token_emb(ids, positions)
         return rows
 
-    def embed_classes(self, labels: Tensor) -> Tensor:
-        """labels [...] -> the class rows [..., D]."""
-        rows: Tensor = self.context_embed(labels, torch.zeros_like(labels))
-        return rows
+    def condition(self, labels: Tensor) -> Tensor:
+        """What labels mean: classes [...], or terms [..., W] of captions (-1: none) whose rows add up -> [..., D]."""
+        table = self.context_embed.word_embeddings
+        if not self.config.words:
+            out: Tensor = table(labels)
+            return out
+        return (table(labels.clamp(min=0)) * (labels >= 0).unsqueeze(-1)).sum(dim=-2)
 
-    def embed(self, ids: Tensor, positions: Tensor, starts: Tensor, labels: Tensor) -> Tensor:
-        """Packed rows [R, D]: tokens `ids` at `positions` [R], class rows at `starts` [B] for `labels` [B]."""
+    def embed_condition(self, conditions: Tensor) -> Tensor:
+        """conditions [..., D] -> the condition rows [..., D]."""
+        first = torch.zeros(conditions.shape[:-1], dtype=torch.long, device=conditions.device)
+        return self.context_embed.place(conditions, first)
+
+    def embed(self, ids: Tensor, positions: Tensor, starts: Tensor, conditions: Tensor) -> Tensor:
+        """Packed rows [R, D]: tokens `ids` at `positions` [R], `conditions` [B, D] at `starts` [B]."""
         rows = self.embed_tokens(ids, positions)
-        rows[starts] = self.embed_classes(labels)
+        rows[starts] = self.embed_condition(conditions)
         return rows
 
     def trunk(self, x: Tensor, attend: Attend) -> Tensor:
@@ -152,18 +163,21 @@ class UViT(nn.Module):
         return F.linear(self.mlm_layer(rows), *self.tied)
 
     def forward(self, ids: Tensor, labels: Tensor) -> Tensor:
-        """ids [B, L], labels [B] -> logits [B, L, K]: the plain dense form, for training."""
+        """ids [B, L], labels [B] or [B, W] -> logits [B, L, K]: the plain dense form."""
+        return self.head(self.rows(ids, labels))
+
+    def rows(self, ids: Tensor, labels: Tensor) -> Tensor:
+        """What the head reads, [B, L, D]."""
         b, length = ids.shape
         positions = torch.arange(length, device=ids.device).expand(b, length)
-        x = torch.cat([self.embed_classes(labels)[:, None], self.embed_tokens(ids, positions)], dim=1)
+        x = torch.cat([self.embed_condition(self.condition(labels))[:, None], self.embed_tokens(ids, positions)], dim=1)
 
         def attend(block: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             q, k, v = (t.view(b, length + 1, *t.shape[1:]).transpose(1, 2) for t in (q, k, v))
             out = F.scaled_dot_product_attention(q, k, v)  # [B, H, L+1, E]
             return out.transpose(1, 2).flatten(0, 1)
 
-        x = self.trunk(x.flatten(0, 1), attend).view(b, length + 1, -1)
-        return self.head(x[:, 1:])
+        return self.trunk(x.flatten(0, 1), attend).view(b, length + 1, -1)[:, 1:]
 
 
 def _initialise(module: nn.Module) -> None:

@@ -25,7 +25,7 @@ class Packed:
     ids: Tensor  # [R], any value in class rows and in the padding rows at the end
     position: Tensor  # [R]
     starts: Tensor  # [B] class rows
-    labels: Tensor  # [B]
+    conditions: Tensor  # [B, D]
     attend: PackedAttention
     draw: Rows  # [D]
     slot: Tensor  # [D] state slots
@@ -45,7 +45,7 @@ class Section:
     ids: Tensor  # [r]
     position: Tensor  # [r]
     starts: Tensor  # [b]
-    labels: Tensor  # [b]
+    conditions: Tensor  # [b, D]
     sequence: Tensor  # [d] places in the batch
     drawn: Tensor  # [d] positions
     cond: Tensor  # [d] rows
@@ -53,8 +53,8 @@ class Section:
     guided: Tensor  # [g] draws
 
 
-def pack(pool: StatePool, slots: KVSlots, seqs: Seq[MaskGITSequence], full: int, null: int) -> Packed:
-    """Lay out `seqs`, of which the first `full` take a full step, the others a reuse step; `null` is the null class."""
+def pack(pool: StatePool, slots: KVSlots, seqs: Seq[MaskGITSequence], full: int) -> Packed:
+    """Lay out `seqs`, of which the first `full` take a full step, the others a reuse step."""
     device = pool.ids.device
     table = torch.tensor([(s.slot, s.step, s.plan.reveals[s.step], s.joint) for s in seqs], device=device)
     states, step, reveal, joint = table.unbind(1)
@@ -62,11 +62,11 @@ def pack(pool: StatePool, slots: KVSlots, seqs: Seq[MaskGITSequence], full: int,
     sections: list[Section] = []
     keep = write = None
     if dense:
-        sections.append(_dense(pool, seqs, dense, states[:full], null))
+        sections.append(_dense(pool, seqs, dense, states[:full]))
         keep = _keep(seqs, dense, slots.rows, device)
     draws = len(sections[0].cond) if dense else 0
     if late:
-        section, write = _ragged(pool, seqs, late, len(dense) * slots.rows, draws, null)
+        section, write = _ragged(pool, seqs, late, len(dense) * slots.rows, draws)
         sections.append(section)
     sequence = _cat([s.sequence for s in sections])
     slot = states[sequence]
@@ -77,7 +77,7 @@ def pack(pool: StatePool, slots: KVSlots, seqs: Seq[MaskGITSequence], full: int,
         ids=_padded(_cat([s.ids for s in sections])),
         position=_padded(_cat([s.position for s in sections])),
         starts=_cat([s.starts for s in sections]),
-        labels=_cat([s.labels for s in sections]),
+        conditions=_cat([s.conditions for s in sections]),
         attend=PackedAttention(slots, len(dense), keep, write, reuse),
         draw=draw,
         slot=slot,
@@ -95,7 +95,7 @@ def _branches(seqs: Seq[MaskGITSequence], places: range) -> list[Branch]:
     return [(at, 0) for at in places] + [(at, 1) for at in places if seqs[at].guided]
 
 
-def _dense(pool: StatePool, seqs: Seq[MaskGITSequence], branches: list[Branch], states: Tensor, null: int) -> Section:
+def _dense(pool: StatePool, seqs: Seq[MaskGITSequence], branches: list[Branch], states: Tensor) -> Section:
     """Every row of each branch; draws are the unknown positions of the sequences at `states`."""
     device, length = pool.ids.device, pool.ids.shape[1]
     table = torch.tensor([(seqs[at].slot, kind) for at, kind in branches], device=device)
@@ -114,7 +114,7 @@ def _dense(pool: StatePool, seqs: Seq[MaskGITSequence], branches: list[Branch], 
         ids=ids.flatten(),
         position=position.flatten(),
         starts=torch.arange(0, ids.numel(), length + 1, device=device),
-        labels=pool.label[of].masked_fill(kind == 1, null),
+        conditions=pool.conditions(of, kind == 1),
         sequence=sequence,
         drawn=drawn,
         cond=cond,
@@ -124,7 +124,7 @@ def _dense(pool: StatePool, seqs: Seq[MaskGITSequence], branches: list[Branch], 
 
 
 def _ragged(
-    pool: StatePool, seqs: Seq[MaskGITSequence], branches: list[Branch], row: int, draw: int, null: int
+    pool: StatePool, seqs: Seq[MaskGITSequence], branches: list[Branch], row: int, draw: int
 ) -> tuple[Section, Tensor]:
     """The class row and the group's targets of each branch, and the store rows [r] they overwrite.
 
@@ -153,7 +153,7 @@ def _ragged(
         ids=pool.ids[slot, position],
         position=position,
         starts=starts + row,
-        labels=pool.label[table[:, 1]].masked_fill(table[:, 2] == 1, null),
+        conditions=pool.conditions(table[:, 1], table[:, 2] == 1),
         sequence=at[mine],
         drawn=position[mine],
         cond=mine + row,

@@ -46,7 +46,10 @@ class Snapshot:
 class StatePool:
     """Rows of equal shape for up to `capacity` sequences; grows by doubling. S is the capacity, L the grid."""
 
-    def __init__(self, length: int, max_steps: int, device: str) -> None:
+    def __init__(self, length: int, max_steps: int, nothing: Tensor) -> None:
+        """`nothing` [D] is the condition of the unconditional branch; its device and type are the pool's."""
+        device, self.nothing = nothing.device, nothing
+
         def rows(*shape: int, dtype: torch.dtype) -> Tensor:
             return torch.zeros(0, *shape, dtype=dtype, device=device)
 
@@ -56,7 +59,8 @@ class StatePool:
         self.guess = rows(length, dtype=torch.long)  # likeliest token, for previews
         self.confidence = rows(length, dtype=torch.float32)  # its probability; that of the written one where known
         self.written = rows(length, dtype=torch.int16)  # by which step, from 1 on; 0 where given or unknown
-        self.numbers = rows(3, dtype=torch.long)  # key, label, top_k
+        self.numbers = rows(2, dtype=torch.long)  # key, top_k
+        self.condition = rows(len(nothing), dtype=nothing.dtype)  # what the network is asked for
         self.top_p = rows(dtype=torch.float32)
         self.annealed = rows(3, max_steps, dtype=torch.float32)  # the fields of `Annealed` per step
         self.free: list[int] = []
@@ -82,12 +86,12 @@ class StatePool:
         return self.numbers[:, 0]
 
     @property
-    def label(self) -> Tensor:
+    def top_k(self) -> Tensor:
         return self.numbers[:, 1]
 
-    @property
-    def top_k(self) -> Tensor:
-        return self.numbers[:, 2]
+    def conditions(self, slots: Tensor, unconditional: Tensor) -> Tensor:
+        """[B, D] of the branches at `slots` [B], of which `unconditional` [B] ask for nothing."""
+        return torch.where(unconditional[:, None], self.nothing, self.condition[slots])
 
     @property
     def temperature(self) -> Tensor:
@@ -105,6 +109,6 @@ class StatePool:
         old = len(self.ids)
         more = max(16, old)
         for name, value in vars(self).items():
-            if isinstance(value, Tensor):
+            if isinstance(value, Tensor) and name != "nothing":
                 setattr(self, name, torch.cat([value, value.new_zeros(more, *value.shape[1:])]))
         self.free.extend(range(old, old + more))

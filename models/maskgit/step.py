@@ -34,7 +34,7 @@ class Update:
 
 def evaluate(network: UViT, project: Callable[[Tensor], Tensor], packed: Packed) -> Tensor:
     """Forward and guidance: the fp32 logits [D, K] of the rows to be drawn."""
-    x = network.embed(packed.ids, packed.position, packed.starts, packed.labels)
+    x = network.embed(packed.ids, packed.position, packed.starts, packed.conditions)
     features = network.trunk(x, packed.attend)
     logits = project(network.mlm_layer(features[packed.wanted])).float()
     drawn = len(packed.slot)

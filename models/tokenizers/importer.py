@@ -8,7 +8,7 @@ from torch import Tensor
 
 from models.architecture import architecture_dict
 from models.checkpoint import CheckpointConfig, CheckpointError
-from models.importing import UNKNOWN_LICENCE, Imported
+from models.importing import UNKNOWN_LICENCE, Imported, description
 from models.official import numbered, read_official, shape_of
 from models.tokenizers.vqgan import VQGAN
 from models.tokenizers.vqgan_config import VQGANConfig
@@ -21,11 +21,12 @@ def import_vqgan_jax(
     resolution: int = 256,
     licence: str = UNKNOWN_LICENCE,
     dtype: torch.dtype = torch.float32,
+    card: Path | None = None,
 ) -> Imported:
     """Write the tokenizer directory `out` from the PyTorch port of MaskGIT's VQGAN.
 
-    Sizes are inferred from shapes, except `resolution` (pixels), which no weight shows. Every key
-    must be known and used: CheckpointError names those that are not.
+    Sizes are inferred from shapes, except `resolution` (pixels), which no weight shows; `card` is what an
+    export wrote beside its weights. Every key must be known and used: CheckpointError names those that are not.
     """
     state = read_official(source, nested="state_dict")
     config = infer_vqgan(source, state, resolution)
@@ -34,15 +35,14 @@ def import_vqgan_jax(
     wrong = mismatches(model, {key: tuple(value.shape) for key, value in state.items()})
     if wrong:
         raise CheckpointError(f"{source}: {'; '.join(wrong)}")
-    card = CheckpointConfig(
+    written = CheckpointConfig(
         family="vqgan",
         architecture=architecture_dict(config),
-        training={"imported_from": source.name},
-        licence=licence,
+        **description(card, source, licence, {}),
     )
-    save_checkpoint(out, card, state, dtype)
+    save_checkpoint(out, written, state, dtype)
     parameters = sum(value.numel() for value in state.values())
-    return Imported(out, len(state), parameters, (), licence)
+    return Imported(out, len(state), parameters, (), written.licence)
 
 
 def infer_vqgan(source: Path, state: Mapping[str, Tensor], resolution: int) -> VQGANConfig:

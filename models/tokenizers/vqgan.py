@@ -7,11 +7,10 @@ encoder and decoder without attention. Module names give the keys of the public 
 
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.tokenizers.microbatch import in_microbatches
+from models.tokenizers.base import Tokenizer
 from models.tokenizers.vqgan_config import VQGANConfig
 
 NORM_EPS = 1e-6
@@ -155,8 +154,10 @@ class Quantizer(nn.Module):
         return distance.argmin(1)
 
 
-class VQGAN(nn.Module):
+class VQGAN(Tokenizer):
     """Images [B, C, H, W] in [0, 1] <-> ids [B, L] in raster order."""
+
+    config: VQGANConfig
 
     def __init__(self, config: VQGANConfig) -> None:
         super().__init__()
@@ -199,13 +200,3 @@ class VQGAN(nn.Module):
     def decode(self, ids: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
         """Ids [B, h*w] -> images [B, C, H, W] clipped to [0, 1]."""
         return self.decode_features(self.embed(ids, grid)).clamp(0.0, 1.0)
-
-    @torch.no_grad()
-    def encode_batched(self, images: Tensor) -> Tensor:
-        """`encode` whose bits do not depend on the other images of the call."""
-        return in_microbatches(self.encode, images)
-
-    @torch.no_grad()
-    def decode_batched(self, ids: Tensor) -> Tensor:
-        """`decode` whose bits do not depend on the other images of the call."""
-        return in_microbatches(self.decode, ids)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 HELP = """Make pictures offline, with the server's own engine: same request and seed, same bytes.
 
-MODEL is the name of a checkpoint below --models, or a directory. PROMPT is a class name, its index, or a
-sentence that names exactly one class. Examples:
+MODEL is the name of a checkpoint below --models, a directory, or org/name on the hub. PROMPT is a class name, its
+index, or a sentence that names exactly one class. Examples:
 
   maskserve generate maskgit-fashion sneaker --out sneaker.png
 
@@ -116,11 +116,22 @@ def _settings(**options: Any) -> "Settings":
 
 
 def _find(name: str, directories: list[Path]) -> Path:
-    """A directory, or the checkpoint of that name below `directories`."""
-    for path in (Path(name), *(directory / name for directory in directories)):
-        if (path / "config.json").is_file():
-            return path
-    there = sorted(found.parent.name for directory in directories for found in directory.glob("*/config.json"))
+    """A directory, the checkpoint of that name below `directories`, or one on the hub. Raises Refusal, HubError."""
+    from models.catalogue import model_id
+    from models.hub import local
+
+    if (Path(name) / "config.json").is_file():
+        return Path(name)
+    places = [local(directory) for directory in directories]
+    for directory in places:
+        if (directory / name / "config.json").is_file():
+            return directory / name
+        if model_id(directory) == name and (directory / "config.json").is_file():
+            return directory
+    fetched = local(Path(name))
+    if (fetched / "config.json").is_file():
+        return fetched
+    there = sorted(found.parent.name for directory in places for found in directory.glob("*/config.json"))
     raise Refusal(f"there is no model {name!r}; there are: {', '.join(there) or 'none'}")
 
 
@@ -142,7 +153,8 @@ def _generate(
     if name is None:
         assert like is not None
         name = recipes.tagged_model(like)
-    path = _find(name, settings.models)
+    with one_line(CheckpointError):
+        path = _find(name, settings.models)
     with one_line(CheckpointError, GenerationFailed), load(
         path, settings.device, settings.dtype, settings.threads
     ) as model:  # fmt: skip

@@ -19,13 +19,14 @@ executed. The licence of the weights is printed and stored: read it. Examples:
 
 def import_weights(
     layout: Annotated[str, typer.Argument(help="Such as autonat or vqgan-jax.")],
-    source: Annotated[Path, typer.Argument(help="The weight file.")],
+    source: Annotated[Path, typer.Argument(help="The weight file, or the folder that a library has saved.")],
     out: Annotated[Path, typer.Argument(help="The checkpoint directory to write.")],
     tokenizer: Annotated[Path | None, typer.Option(help="An imported tokenizer directory, referred to.")] = None,
     classes: Annotated[Path | None, typer.Option(help="A text file with one class name a line.")] = None,
     heads: Annotated[int | None, typer.Option(help="Attention heads, which no weight shows.")] = None,
     resolution: Annotated[int | None, typer.Option(help="A tokenizer's pixels a side, which no weight shows.")] = None,
     licence: Annotated[str | None, typer.Option(help="Of the weights, as its source says.")] = None,
+    card: Annotated[Path | None, typer.Option(help="The card.json of maskserve export: sampling defaults etc.")] = None,
 ) -> None:
     from models.checkpoint import CheckpointError
     from models.family import families
@@ -36,13 +37,14 @@ def import_weights(
         "heads": heads,
         "resolution": resolution,
         "licence": licence,
+        "card": card,
     }
     given = {name: value for name, value in options.items() if value is not None}
     with one_line(CheckpointError, OSError, ValueError):
         importers = {name: run for family in families().values() for name, run in family.importers.items()}
         if layout not in importers:
             raise Refusal(f"there is no layout {layout!r}; there are: {', '.join(sorted(importers))}")
-        if not source.is_file():
+        if not source.exists():
             raise Refusal(f"no such file: {source}")
         try:
             report = importers[layout](source, out, **given)

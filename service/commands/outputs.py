@@ -45,7 +45,7 @@ def write(out: Path, pictures: Sequence[Picture]) -> list[Path]:
         return [out]
     if out.suffix == ".npz":
         out.parent.mkdir(parents=True, exist_ok=True)
-        labels = [NO_CLASS if p.request.condition is None else p.request.condition for p in pictures]
+        labels = [p.request.condition if isinstance(p.request.condition, int) else NO_CLASS for p in pictures]
         images = np.stack([picture.made.artifact.array for picture in pictures])
         np.savez_compressed(out, images=images, labels=np.array(labels, dtype=np.int64))
         return [out]

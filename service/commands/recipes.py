@@ -113,9 +113,10 @@ def like(spec: DecoderSpec, path: Path) -> Recipe:
         raise Refusal(f"{path} was made from another picture ({tags['task']}), which its tags do not hold")
     if tags["checkpoint"] != spec.checkpoint:
         raise Refusal(f"{path} was made by checkpoint {tags['checkpoint']}, {spec.id} is now {spec.checkpoint}")
+    condition = tags["condition"]
     request = GenerationRequest(
         task="generate",
-        condition=tags["condition"],
+        condition=tuple(condition) if isinstance(condition, list) else condition,
         sampling=parse_architecture(Sampling, tags["sampling"], "sampling"),
         seed=tags["seed"],
         n=tags["sample"] + 1,

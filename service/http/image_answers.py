@@ -51,9 +51,10 @@ class Made:
 
 
 def usage(job: Job, decoded: int) -> ImagesUsage:
-    """One text token for a class, the grid of a given picture, and every token that was decoded."""
+    """A text token for a class or each term, the grid of a given picture, and every token that was decoded."""
     request = job.ticket.request
-    text = 0 if request.condition is None else 1
+    condition = request.condition
+    text = 0 if condition is None else len(condition) if isinstance(condition, tuple) else 1
     image = 0 if request.image is None else job.spec.length
     return ImagesUsage(
         input_tokens=text + image,

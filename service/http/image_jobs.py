@@ -142,9 +142,7 @@ class Jobs:
         """The prompt's, else that of the picture it varies, else none."""
         if body.prompt is not None:
             return self._understand(entry, body.prompt)
-        if result is None or result.model != entry.spec.id or result.condition is None:
-            return NOTHING
-        return Understood(result.condition, entry.spec.classes[result.condition])
+        return NOTHING if result is None or result.model != entry.spec.id else result.understood
 
     def _result(self, id: str | None) -> Result | None:
         if id is None:

@@ -7,6 +7,7 @@ from contextlib import aclosing, contextmanager
 import numpy as np
 
 from models.decoder import Artifact
+from models.family import Understood
 from service.dispatch.base import Subscription
 from service.engine.events import Done, Event, Failed, Preview, SampleDone, Waiting
 from service.engine.request import Refused
@@ -134,9 +135,8 @@ class Run:
         tagged = self.services.settings.tag_files
         tags = make_tags(job.ticket.request, report, job.understood) if tagged else None
         pixels, file = await self._render(event.artifact, tags)
-        condition = job.ticket.request.condition
-        tokens = event.artifact.tokens
-        result = Result(job.spec.id, self.context.owner, condition, pixels, tokens)
+        understood = Understood(job.ticket.request.condition, job.understood or "")
+        result = Result(job.spec.id, self.context.owner, understood, pixels, event.artifact.tokens)
         metrics = self.services.metrics
         metrics.samples.labels(report.model).inc()
         metrics.steps.labels(report.model, "full").inc(report.steps_full)

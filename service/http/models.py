@@ -28,6 +28,7 @@ class Capabilities(BaseModel):
     tasks: list[str]
     sizes: list[str]
     classes: list[str]
+    words: list[str] = Field([], description="What prompts may say, of a model trained on captions.")
     tokens: int
     grid: list[int] = Field(description="Rows and columns of tokens.")
     guidable: bool
@@ -76,6 +77,7 @@ def _model(spec: DecoderSpec, max_n: int) -> Model:
         tasks=sorted(spec.tasks),
         sizes=["auto", "{}x{}".format(*spec.size)],
         classes=list(spec.classes),
+        words=list(spec.words),
         tokens=spec.length,
         grid=list(spec.grid),
         guidable=spec.guidable,

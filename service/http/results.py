@@ -8,6 +8,8 @@ from time import monotonic
 
 import numpy as np
 
+from models.family import Understood
+
 
 @dataclass(frozen=True)
 class Result:
@@ -15,7 +17,7 @@ class Result:
 
     model: str
     owner: str
-    condition: int | None
+    understood: Understood
     pixels: np.ndarray
     tokens: np.ndarray
 

@@ -58,7 +58,7 @@ def test_the_printed_curl_line_writes_a_picture_and_sigterm_ends_it(tmp_path: Pa
 
 def test_draining_finishes_what_runs_and_refuses_the_rest(catalogue: Catalogue) -> None:
     body = {"model": "slow", "prompt": "shirt", "num_inference_steps": 16, "n": 2}
-    with serving(catalogue, drain_seconds=5.0) as live, ThreadPoolExecutor(1) as pool:
+    with serving(catalogue, drain_seconds=30.0) as live, ThreadPoolExecutor(1) as pool:
         url = f"{live.url}/v1/images/generations"
         asked = pool.submit(httpx2.post, url, json=body, timeout=60)
         while live.engine.idle():

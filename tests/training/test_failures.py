@@ -30,6 +30,11 @@ class Line:
         self.modules = nn.ModuleDict({"line": nn.Linear(1, 1)})
         self.at, self.act = at, act
 
+    def fetch(self, rows: Tensor, mine: slice) -> tuple[Tensor, ...]:
+        return ()
+
+    def compile(self) -> None: ...
+
     def losses(self, context: StepContext) -> Iterator[Loss]:
         loss = self.modules["line"](torch.ones(1, 1)).square().mean()
         if context.step == self.at:

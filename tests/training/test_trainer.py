@@ -1,7 +1,10 @@
 """The loop: killed and resumed equals undisturbed, randomness without state, averaged weights."""
 
+import random
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,9 +47,9 @@ def save_vqgan(place: Path) -> Path:
     return place
 
 
-def token_task() -> Task:
+def token_task(dropout: float = 0.1) -> Task:
     torch.manual_seed(0)
-    config = UViTConfig.preset("tiny")
+    config = replace(UViTConfig.preset("tiny"), dropout=dropout)
     tokens = TokenSet(torch.randint(32, (2, 64, 16)), torch.arange(64) % 4)
     white = torch.zeros(1, 4, 4, dtype=torch.uint8)
     return MaskedTokenTask(UViT(config), tokens, MaskedTokenSettings(), lambda network: white)
@@ -131,6 +134,60 @@ def test_two_processes_train_like_one(tmp_path: Path) -> None:
         subprocess.run([sys.executable, *launch, *port, *run], check=True, capture_output=True, timeout=150)
         losses.append([entry["loss/masked"] for entry in read_journal(out)])
     assert len(losses[0]) == 20 and losses[0] == pytest.approx(losses[1], abs=1e-5)
+
+
+def test_accumulated_parts_train_like_the_whole_batch(tmp_path: Path) -> None:
+    losses = []
+    for parts in (1, 4):
+        settings = replace(SETTINGS, steps=20, log_every=1, accumulate=parts)
+        Trainer(token_task(dropout=0.0), settings, tmp_path / str(parts), Accelerator(cpu=True)).run()
+        losses.append([entry["loss/masked"] for entry in read_journal(tmp_path / str(parts))])
+    assert len(losses[0]) == 20 and losses[0] == pytest.approx(losses[1], abs=1e-5)
+    with pytest.raises(ValueError, match="batch of 16 cannot be shared"):
+        Trainer(token_task(), replace(SETTINGS, accumulate=17), tmp_path, Accelerator(cpu=True))
+
+
+@pytest.mark.parametrize("make", [tokenizer_task, token_task])
+def test_data_fetched_ahead_is_the_same(make, tmp_path: Path) -> None:
+    runs = [Trainer(make(), replace(SETTINGS, workers=n), tmp_path / str(n), Accelerator(cpu=True)) for n in (0, 3)]
+    for run in runs:
+        run.run()
+    plain, ahead = (run.task.modules.state_dict() for run in runs)
+    assert all(torch.equal(plain[name], ahead[name]) for name in plain)
+
+
+def test_killed_at_random_steps_and_resumed_equals_undisturbed(tmp_path: Path) -> None:
+    """kill -9, again and again, until the run is through."""
+    vq = save_vqgan(tmp_path / "vq")
+    settings = {"steps": 60, "log_every": 1, "save_every": 3, "sample_every": 1000, "bf16": "false"}
+    options = [part for key, value in settings.items() for part in ("--set", f"generator.train.{key}={value}")]
+
+    def start(name: str) -> subprocess.Popen[bytes]:
+        run = ["run", "tiny-maskgit", "--out", str(tmp_path / name), "--tokenizer", str(vq), "--threads", "1", *options]
+        return subprocess.Popen([sys.executable, "-m", "training.cli", *run], stdout=subprocess.DEVNULL)
+
+    assert start("whole").wait(timeout=120) == 0
+    lots, journal, killed = random.Random(4), tmp_path / "parts" / "metrics.jsonl", []
+    while len(killed) < 3:
+        run, until = start("parts"), (killed[-1] if killed else 0) + lots.randint(4, 17)
+        while run.poll() is None and steps(journal) < until:
+            time.sleep(0.002)
+        if run.poll() is None:
+            run.kill()
+            killed.append(steps(journal))
+        run.wait()
+    assert start("parts").wait(timeout=120) == 0
+    assert killed == sorted(set(killed)) and killed[-1] < 60
+    whole, parts = (torch.load(tmp_path / name / "state.pt") for name in ("whole", "parts"))
+    assert parts["step"] == 60
+    for part in ("modules", "ema"):
+        assert all(torch.equal(whole[part][name], parts[part][name]) for name in whole[part])
+    weights = [(tmp_path / name / "checkpoint" / "model.safetensors").read_bytes() for name in ("whole", "parts")]
+    assert weights[0] == weights[1]
+
+
+def steps(journal: Path) -> int:
+    return journal.read_bytes().count(b"\n") if journal.is_file() else 0
 
 
 def test_rate_warms_up_and_falls_to_its_floor() -> None:

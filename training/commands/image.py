@@ -1,5 +1,6 @@
 """`maskserve-train image`: what a folder holds and what will happen, then the run."""
 
+from collections import Counter
 from datetime import timedelta
 
 from accelerate import PartialState
@@ -8,7 +9,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from models.captions import words_of
 from training.data.folder import Prepared
+from training.data.listing import Listing
 from training.failures import explained
 from training.pictures_job import (
     PicturesJob,
@@ -53,12 +56,7 @@ def _progress(console: Console) -> Progress:
 def report(console: Console, planned: Planned, data: Prepared) -> None:
     """The pictures and what will be made of them."""
     listing, shape = planned.listing, planned.shape
-    counts = Table("class", "pictures", box=None)
-    for name, count in list(listing.counts.items())[:NAMED]:
-        counts.add_row(escape(name), f"{count:,}")
-    if len(listing.classes) > NAMED:
-        counts.add_row(f"and {len(listing.classes) - NAMED} more", "")
-    console.print(counts)
+    console.print(_asked_for(listing))
     colour = "colour" if shape.channels == 3 else "grey"
     console.print(
         f"{len(data.train):,} to train on, {len(data.validation):,} held out; "
@@ -77,6 +75,23 @@ def report(console: Console, planned: Planned, data: Prepared) -> None:
     console.print(
         f"{rows}x{columns} tokens; parameters: {sizes}; {memory_bytes(planned) / 2**20:,.0f} MiB and activations"
     )
+
+
+def _asked_for(listing: Listing) -> Table:
+    """Pictures per class, or the most frequent words of the captions."""
+    if not listing.classes:
+        found = Counter(word for source in listing.sources for word in set(words_of(source.caption)))
+        known = [word for word in listing.conditions if " " not in word]
+        table = Table("word", "captions", title=f"{len(listing):,} captions of {len(known):,} words", box=None)
+        rows = [(word, found[word]) for word in known]
+    else:
+        table = Table("class", "pictures", box=None)
+        rows = list(listing.counts.items())
+    for name, count in rows[:NAMED]:
+        table.add_row(escape(name), f"{count:,}")
+    if len(rows) > NAMED:
+        table.add_row(f"and {len(rows) - NAMED} more", "")
+    return table
 
 
 def tell_time(console: Console, planned: Planned, data: Prepared, where: Where) -> None:

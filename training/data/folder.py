@@ -14,11 +14,14 @@ from PIL import Image, ImageOps
 from pydantic import BaseModel
 from torch import Tensor
 
+from models.captions import indices
 from training.data.images import ImageSet
 from training.data.listing import Listing, NoPictures, Source
 
 Aspect = Literal["crop", "pad", "stretch"]
 PIXELS, FACTS = "pixels.npy", "pictures.json"
+LAYOUT = 2  # of the two files
+CHUNK = 4096  # pictures copied at a time
 HELD_OUT = 10  # every tenth picture, by its name, is kept out of training
 
 
@@ -45,11 +48,13 @@ class Prepared:
 
 
 class Facts(BaseModel):
-    """What lies beside the decoded pixels."""
+    """What lies beside the decoded pixels; the first `training` of them are not held out."""
 
     fingerprint: str
+    training: int
     files: list[str]
     labels: list[int]
+    captions: list[str]
     skipped: dict[str, str]
     changed: dict[str, str]
 
@@ -61,19 +66,28 @@ def prepare(listing: Listing, shape: Shape, cache: Path, tell: Callable[[], None
     """
     mark = fingerprint(listing, shape)
     facts = _kept(cache, mark) or _decode(listing, shape, cache, mark, tell)
-    images, labels = torch.from_numpy(np.load(cache / PIXELS, mmap_mode="c")), torch.tensor(facts.labels)
-    held = held_out(facts.files, labels)
-    whole = ImageSet(images, labels, listing.classes)
-    train, validation = (whole.take(rows.nonzero().squeeze(1)) for rows in (~held, held))
+    images, labels = torch.from_numpy(np.load(cache / PIXELS, mmap_mode="c")), _labels(facts, listing)
+    parts = (slice(None, facts.training), slice(facts.training, None))  # views: the file is mapped, not read
+    train, validation = (ImageSet(images[part], labels[part], listing.conditions) for part in parts)
     return Prepared(train, validation, facts.skipped, facts.changed)
 
 
+def _labels(facts: Facts, listing: Listing) -> Tensor:
+    """Classes [N], or the terms of the captions [N, W]."""
+    if listing.classes:
+        return torch.tensor(facts.labels)
+    terms = (indices(caption, listing.conditions, listing.words) for caption in facts.captions)
+    return torch.tensor([[*row, *[-1] * (listing.words - len(row))] for row in terms])
+
+
 def fingerprint(listing: Listing, shape: Shape) -> str:
-    """Changes with any file's name, class, size or time, and with the shape."""
-    digest = hashlib.blake2b(repr((shape, listing.classes)).encode(), digest_size=16)
+    """Changes with any file's name, class, caption, size or time, and with the shape."""
+    digest = hashlib.blake2b(repr((LAYOUT, shape, listing.classes)).encode(), digest_size=16)
     for source in listing.sources:
         stat = source.path.stat()
-        digest.update(f"{_name(listing, source)}|{source.label}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
+        digest.update(
+            f"{_name(listing, source)}|{source.label}|{stat.st_size}|{stat.st_mtime_ns}|{source.caption}\n".encode()
+        )
     return digest.hexdigest()
 
 
@@ -102,7 +116,7 @@ def _kept(cache: Path, mark: str) -> Facts | None:
 
 
 def _decode(listing: Listing, shape: Shape, cache: Path, mark: str, tell: Callable[[], None]) -> Facts:
-    facts = Facts(fingerprint=mark, files=[], labels=[], skipped={}, changed={})
+    facts = Facts(fingerprint=mark, training=0, files=[], labels=[], captions=[], skipped={}, changed={})
     cache.mkdir(parents=True, exist_ok=True)
     raw = cache / f".{PIXELS}.raw"
     with raw.open("wb") as file, ThreadPoolExecutor() as pool:
@@ -115,14 +129,22 @@ def _decode(listing: Listing, shape: Shape, cache: Path, mark: str, tell: Callab
                 file.write(pixels.tobytes())
                 facts.files.append(name)
                 facts.labels.append(source.label)
+                facts.captions.append(source.caption)
                 if change:
                     facts.changed[name] = change
             tell()
     if not facts.files:
         raise NoPictures(f"{listing.folder}: not one of {len(listing)} pictures could be decoded")
-    whole = np.memmap(raw, np.uint8, "r", shape=(len(facts.files), shape.channels, shape.size, shape.size))
-    with (cache / f".{PIXELS}").open("wb") as out:
-        np.save(out, whole)
+    held = held_out(facts.files, torch.tensor(facts.labels))
+    order = held.int().argsort(stable=True).tolist()  # those to train on first
+    facts.training = int((~held).sum())
+    facts.files, facts.labels = [facts.files[i] for i in order], [facts.labels[i] for i in order]
+    facts.captions = [facts.captions[i] for i in order]
+    whole = np.memmap(raw, np.uint8, "r", shape=(len(order), shape.channels, shape.size, shape.size))
+    ordered = np.lib.format.open_memmap(cache / f".{PIXELS}", "w+", np.uint8, whole.shape)
+    for at in range(0, len(order), CHUNK):
+        ordered[at : at + CHUNK] = whole[order[at : at + CHUNK]]
+    ordered.flush()
     os.replace(cache / f".{PIXELS}", cache / PIXELS)
     raw.unlink()
     (cache / f".{FACTS}").write_text(facts.model_dump_json(indent=1), encoding="utf-8")

@@ -1,14 +1,19 @@
-"""Which pictures a folder holds, before any of them is decoded: subfolders are classes."""
+"""Which pictures a folder holds, before any of them is decoded, and what they are to be asked for by."""
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from PIL import Image
 
+from models.captions import terms_of, vocabulary
+from training.data.captions import captioned_by_files, captioned_by_list
+
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 GREY = frozenset({"1", "L", "LA", "La", "I;16", "I;16B", "I;16L", "I"})
 MIN_SIDE = 8  # pixels; smaller ones are no pictures
+MOST_TERMS = 48  # of one caption; longer ones keep the most frequent
 
 
 @dataclass(frozen=True)
@@ -19,6 +24,7 @@ class Source:
     label: int
     mode: str
     size: tuple[int, int]
+    caption: str = ""
 
     @property
     def grey(self) -> bool:
@@ -27,7 +33,10 @@ class Source:
 
 @dataclass(frozen=True)
 class Listing:
-    """The pictures of a folder in a fixed order. `skipped`: file -> why it is left out."""
+    """The pictures of a folder in a fixed order. `skipped`: file -> why it is left out.
+
+    `classes` are names by label; empty where every source has a caption instead.
+    """
 
     folder: Path
     classes: tuple[str, ...]
@@ -42,6 +51,19 @@ class Listing:
         """Pictures per class."""
         found = Counter(source.label for source in self.sources)
         return {name: found[at] for at, name in enumerate(self.classes)}
+
+    @cached_property
+    def conditions(self) -> tuple[str, ...]:
+        """What a generator of these pictures can be asked for: the classes, or the terms of the captions."""
+        return self.classes or vocabulary(source.caption for source in self.sources)
+
+    @cached_property
+    def words(self) -> int:
+        """Terms that a caption has at most; 0 where there are classes."""
+        if self.classes:
+            return 0
+        known = set(self.conditions)
+        return min(MOST_TERMS, max(sum(t in known for t in terms_of(source.caption)) for source in self.sources))
 
     @property
     def grey(self) -> bool:
@@ -60,12 +82,38 @@ class NoPictures(ValueError):
 
 
 def list_folder(folder: Path) -> Listing:
-    """Subfolders are classes (nested ones belong to their top one); pictures directly in `folder` are one class.
+    """What the folder holds, in the order of names, so that the same folder gives the same listing.
 
-    Order and labels follow the names, so the same folder gives the same listing. Raises NoPictures.
+    With `captions.jsonl` (or `metadata.jsonl`) in it, or text files beside pictures, the pictures have captions.
+    Otherwise subfolders are classes (nested ones belong to their top one), and pictures directly in `folder` are one
+    class. Raises NoPictures.
     """
     if not folder.is_dir():
         raise NoPictures(f"{folder} is not a folder")
+    captions = captioned_by_list(folder)
+    if captions is None:
+        captions = captioned_by_files(_files(folder))
+    listing = _classes(folder) if captions is None else _captioned(folder, captions)
+    if not listing.sources:
+        why = next((f": {path.name} {reason}" for path, reason in listing.skipped.items()), "")
+        raise NoPictures(f"{folder} holds no picture that can be read ({', '.join(sorted(SUFFIXES))}){why}")
+    if not listing.conditions:
+        raise NoPictures(f"{folder}: there is not one word in its captions")
+    return listing
+
+
+def _captioned(folder: Path, captions: dict[Path, str]) -> Listing:
+    sources: list[Source] = []
+    skipped = {path: "has no caption" for path in _files(folder) if path not in captions}
+    for path, caption in sorted(captions.items()):
+        try:
+            sources.append(_look(path, 0, caption))
+        except ValueError as error:
+            skipped[path] = str(error)
+    return Listing(folder, (), tuple(sources), skipped)
+
+
+def _classes(folder: Path) -> Listing:
     places = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
     named = [(place.name, _files(place)) for place in places]
     named = [(name, files) for name, files in named if files]
@@ -87,8 +135,6 @@ def list_folder(folder: Path) -> Listing:
         if found:  # a class of damaged files is no class
             classes.append(name)
             sources += found
-    if not sources:
-        raise NoPictures(f"{folder} holds no picture that can be read ({', '.join(sorted(SUFFIXES))})")
     return Listing(folder, tuple(classes), tuple(sources), skipped)
 
 
@@ -100,7 +146,7 @@ def _hidden(path: Path, place: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(place).parts)
 
 
-def _look(path: Path, label: int) -> Source:
+def _look(path: Path, label: int, caption: str = "") -> Source:
     """Open the header only. Raises ValueError with the reason."""
     try:
         with Image.open(path) as picture:
@@ -109,7 +155,7 @@ def _look(path: Path, label: int) -> Source:
         raise ValueError(f"cannot be read: {_first_line(error)}") from None
     if min(size) < MIN_SIDE:
         raise ValueError(f"is only {size[0]}x{size[1]} pixels")
-    return Source(path, label, mode, size)
+    return Source(path, label, mode, size, caption)
 
 
 def _first_line(error: Exception) -> str:

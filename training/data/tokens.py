@@ -1,5 +1,6 @@
 """Token cache: every image is tokenised once, before the token model trains."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,8 +8,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from models.tokenizers.vqgan import VQGAN
-from training.data.images import ImageSet, to_unit
+from models.tokenizers.base import Tokenizer
+from training.data.images import to_unit
+
+BATCH = 250
 
 
 @dataclass(frozen=True)
@@ -23,11 +26,21 @@ class TokenSet:
 
 
 @torch.no_grad()
-def tokenise(tokenizer: VQGAN, data: ImageSet, *, flip: bool) -> TokenSet:
-    """Encode a split in fp32; `flip` adds the mirrored images as a second view."""
-    views = [data.images, data.images.flip(-1)] if flip else [data.images]
-    ids = [torch.cat([tokenizer.encode(to_unit(part)) for part in v.split(250)]) for v in views]
-    return TokenSet(torch.stack(ids), data.labels)
+def tokenise(
+    tokenizer: Tokenizer, images: Tensor, labels: Tensor, *, flip: bool, tell: Callable[[int], None] = lambda done: None
+) -> TokenSet:
+    """Encode uint8 images [N, C, H, W] in fp32, where the tokenizer is; `flip` adds the mirrored ones as a second view.
+
+    `tell` is called with the number of pictures that have been encoded since.
+    """
+    device = next(tokenizer.parameters()).device
+    views: list[list[Tensor]] = [[], []] if flip else [[]]
+    for part in images.split(BATCH):
+        unit = to_unit(part.to(device))
+        for view, seen in zip(views, (unit, unit.flip(-1)), strict=False):
+            view.append(tokenizer.encode(seen).cpu())
+        tell(len(part))
+    return TokenSet(torch.stack([torch.cat(view) for view in views]), labels)
 
 
 def save_tokens(tokens: TokenSet, path: Path) -> None:

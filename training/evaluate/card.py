@@ -1,95 +1,95 @@
-"""The model card: README.md with pictures, built from what a run and its evaluation left behind."""
+"""The model card: README.md as sections of text, built from what a run and its evaluation left behind."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from models.checkpoint import CheckpointConfig
-from training.curves import draw_curves, smoothed
-from training.evaluate.neighbours import nearest
-from training.journal import read_journal
-from training.pictures import grid, save_png
+from training.evaluate.measures import OWN, TEST
+from training.evaluate.yardstick import FASHION
+
+SAMPLES, QUALITY = "Samples", "Quality"
+CLOUDS = ("real", "samples", "blurred")
+NEIGHBOUR_SCORES = ("precision", "recall", "density", "coverage")
 
 
-def draw_run(run: Path, title: str, names: Sequence[str], path: Path) -> bool:
-    """Curves of `loss/NAME` entries of a run directory; False when it has too few entries."""
-    journal = read_journal(run)
-    curves = {
-        name: smoothed([(e["step"], e[f"loss/{name}"]) for e in journal if f"loss/{name}" in e]) for name in names
-    }
-    drawn = {name: points for name, points in curves.items() if len(points) > 1}
-    if drawn:
-        draw_curves(title, drawn, path)
-    return bool(drawn)
+def card(name: str, config: CheckpointConfig, sections: Mapping[str, str]) -> str:
+    """The text of a whole README.md: what it is, `sections` by heading, and data and licence."""
+    recipe = config.training.get("recipe")
+    made = f"trained by `maskserve-train`, recipe `{recipe}`" if recipe else "not trained with a recipe of this project"
+    classes = f"\nClasses: {', '.join(config.classes)}." if config.classes else ""
+    sources = "".join(f"{source.name}: {source.credit}; licence {source.licence}. " for source in config.data)
+    text = f"# {name}\n\nClass-conditional MaskGIT over image tokens; {made}.{classes}\n"
+    return with_sections(text, {**sections, "Data and licence": f"{sources}Weights: {config.licence}."})
 
 
-def draw_neighbours(samples: Tensor, pool: Tensor, path: Path) -> None:
-    """Samples [N, C, H, W] in rows of ten, under each the training image closest in pixels."""
-    found = pool[nearest(samples, pool)]
-    pairs = zip(samples.split(10), found.split(10), strict=True)
-    save_png(grid(torch.cat([row for pair in pairs for row in pair]), 10), path, scale=2)
+def with_sections(text: str, sections: Mapping[str, str]) -> str:
+    """A Markdown text with its sections of these headings (`## ...`) replaced, or added at the end.
+
+    Everything else stays as it is.
+    """
+    parts = re.split(r"(?m)^(?=## )", text)
+    for heading, body in sections.items():
+        made = f"## {heading}\n\n{body.strip()}\n\n"
+        at = [i for i, part in enumerate(parts) if part.splitlines()[:1] == [f"## {heading}"]]
+        if at:
+            parts[at[0]] = made
+        else:
+            parts[-1] = parts[-1].rstrip("\n") + "\n\n"
+            parts.append(made)
+    return "".join(parts).rstrip("\n") + "\n"
 
 
-def card(name: str, config: CheckpointConfig, scores: dict[str, Any], notes: str, pictures: Sequence[str]) -> str:
-    """The text of README.md. `scores` is what `evaluate_checkpoint` returned."""
-    tokens, real, blurred, made, how = (scores[key] for key in ("tokenizer", "real", "blurred", "samples", "sampling"))
-    floor, rfid, fid = tokens["fid_floor"], tokens["rfid_cls"], made["fid_cls"]
-    right = [tokens["accuracy_real"], tokens["accuracy_reconstructed"], made["accuracy"]]
-    source = config.data[0]
-    recipe, codes = config.training["recipe"], config.architecture["codebook_size"]
-    shown = "\n\n".join(f"![{Path(file).stem}]({file})" for file in pictures)
-    manifold = "\n".join(
-        f"| {word} | {real[word]:.3f} | | {made[word]:.3f} | {blurred[word]:.3f} |"
-        for word in ("precision", "recall", "density", "coverage")
-    )
-    return f"""# {name}
+def pictures_section(pictures: Mapping[str, str]) -> str:
+    """File -> caption, as Markdown."""
+    return "\n\n".join(f"![{Path(file).stem}]({file})\n\n{caption}" for file, caption in pictures.items())
 
-Class-conditional MaskGIT over the tokens of a VQGAN; trained by `maskserve-train`, recipe `{recipe}`.
-Classes: {", ".join(config.classes)}.
 
-{shown}
+def quality_section(scores: Mapping[str, Any], codes: int, defaults: bool) -> str:
+    """The numbers that `evaluate_checkpoint` returned. `defaults`: they are of the stored sampling values."""
+    tokens, count, first = scores["tokenizer"], scores["count"], scores["seed"]
+    paired = f", rFID-cls in its paired form {tokens['rfid_cls_paired']:.3f}" if "rfid_cls_paired" in tokens else ""
+    tables = "\n\n".join(_table(scores, name, about) for name, about in scores["features"].items())
+    given = " ".join(f"--features {name if name in (OWN, 'lite0') else 'FILE'}" for name in scores["features"])
+    folder = "" if scores["data"] == FASHION else "--data DIR "
+    whose = "These are the checkpoint's defaults." if defaults else "These are not the checkpoint's defaults."
+    return f"""Each column compares {count:,} images with the {scores["test"]:,} held-out images of {scores["data"]}:
+training images drawn at random (real: the floor), reconstructions of them, samples with the seeds {first} to
+{first + count - 1}, every class as often, and the training images at half resolution (the control, which a measure must
+tell from the floor). Numbers compare only within one extractor's features and at one number of images.
 
-## Quality
+{tables}
 
-Distances are Fréchet distances between 128 penultimate features of our own classifier
-(`training/evaluate/weights`, {right[0]:.1f} % on the test split), *not* Inception features: they compare
-with nothing but each other. Each compares {scores["count"]:,} images with the 10,000 test images; the floor
-takes training images, rFID-cls their reconstructions.
-
-| | distance |
-|---|---|
-| real against real (floor) | {floor:.3f} |
-| reconstructions (rFID-cls) | {rfid:.3f} = {rfid / floor:.1f} x floor (paired form: {tokens["rfid_cls_paired"]:.3f}) |
-| samples (FID-cls) | {fid:.3f} = {fid / rfid:.1f} x rFID-cls |
-| training images at half resolution (control) | {blurred["fid_cls"]:.3f} |
-
-| | real | reconstructed | samples | half resolution |
-|---|---|---|---|---|
-| classifier agrees (%) | {right[0]:.1f} | {right[1]:.1f} | {right[2]:.1f} | {blurred["accuracy"]:.1f} |
-{manifold}
-| kernel distance x 1000 | {real["kid_cls"]:.2f} | | {made["kid_cls"]:.2f} | {blurred["kid_cls"]:.2f} |
-
-"Real" is the test split for the classifier, training images against test images for the rest (k = 5). Samples have the
-seeds {scores["seed"]} to {scores["seed"] + scores["count"] - 1}.
+KID is the kernel distance; precision, recall, density and coverage use five neighbours.
 Tokenizer: PSNR {tokens["psnr"]:.1f} dB, SSIM {tokens["ssim"]:.3f}, {100 * tokens["codebook_usage"]:.0f} % of the codes
-in use, perplexity {tokens["codebook_perplexity"]:.0f} of {codes}.
+in use, perplexity {tokens["codebook_perplexity"]:.0f} of {codes}{paired}.
 
-Samples: {_sampling(how)}. These are the checkpoint's defaults.
-Repeat with `maskserve-train evaluate checkpoints/{name}`.
-
-## Training
-
-{notes}
-
-## Data and licence
-
-{source.name}: {source.credit}; licence {source.licence}. Weights: {config.licence}.
-"""
+Sampling: {_sampling(scores["sampling"])}. {whose}
+Repeat with `maskserve-train evaluate CHECKPOINT {folder}{given} --count {count} --seed {first}`."""
 
 
-def _sampling(how: dict[str, Any]) -> str:
+def _table(scores: Mapping[str, Any], name: str, about: Mapping[str, Any]) -> str:
+    own = name == OWN
+    rebuilt = scores["tokenizer"]["rfid_cls" if own else f"rfid_{name}"]
+    rows = [_row(f"FID-{name}", [scores[cloud][f"fid_{name}"] for cloud in CLOUDS], 3, rebuilt)]
+    rows.append(_row(f"KID-{name} x 1000", [scores[cloud][f"kid_{name}"] for cloud in CLOUDS], 2))
+    for word in NEIGHBOUR_SCORES:
+        rows.append(_row(word, [scores[cloud][word if own else f"{word}_{name}"] for cloud in CLOUDS], 3))
+    if own:
+        agrees = [scores[cloud]["accuracy"] for cloud in CLOUDS]
+        rows.append(_row("classifier agrees (%)", agrees, 1, scores["tokenizer"]["accuracy_reconstructed"]))
+    against = about["against"]
+    published = "" if against == TEST else f" FID-{name} is to {against} instead of to the held-out images."
+    head = "| | real (floor) | reconstructed | samples | half resolution (control) |\n|---|---|---|---|---|"
+    return f"Features `{name}`: {about['says']} (D = {about['dimensions']}).{published}\n\n" + "\n".join([head, *rows])
+
+
+def _row(title: str, values: Sequence[float], digits: int, rebuilt: float | None = None) -> str:
+    real, made, blurred = (f"{value:.{digits}f}" for value in values)
+    return f"| {title} | {real} | {'' if rebuilt is None else f'{rebuilt:.{digits}f}'} | {made} | {blurred} |"
+
+
+def _sampling(how: Mapping[str, Any]) -> str:
     words = [f"{key} {value}" for key, value in how.items() if value not in (False, 0, "constant", "joint")]
     return ", ".join(words)

@@ -1,6 +1,6 @@
 """The classifier behind `FID-cls`: a five-layer CNN whose 128-d penultimate features and labels judge images."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -43,8 +43,19 @@ class Classifier(nn.Module):
         return self.out(F.dropout(self.features(images), 0.3, self.training))
 
 
-def fit(network: nn.Module, data: ImageSet, *, epochs: int, seed: int, lr: float = 3e-3) -> None:
-    """Train a classifier in place: AdamW, one-cycle rate, mirrored and shifted copies, label smoothing 0.05."""
+def fit(
+    network: nn.Module,
+    data: ImageSet,
+    *,
+    epochs: int,
+    seed: int,
+    lr: float = 3e-3,
+    tell: Callable[[int], None] = lambda done: None,
+) -> None:
+    """Train a classifier in place: AdamW, one-cycle rate, mirrored and shifted copies, label smoothing 0.05.
+
+    `tell` is called with the number of pictures seen since.
+    """
     generator = torch.Generator().manual_seed(seed)
     batch = min(250, len(data))
     steps = epochs * (len(data) // batch)
@@ -57,12 +68,38 @@ def fit(network: nn.Module, data: ImageSet, *, epochs: int, seed: int, lr: float
             images = augment(to_unit(data.images[rows]), generator)
             with torch.autocast("cpu", torch.bfloat16):
                 logits = network(images)
-            loss = F.cross_entropy(logits.float(), data.labels[rows], label_smoothing=0.05)
+            loss = _loss(logits.float(), data.labels[rows])
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             schedule.step()
+            tell(batch)
     network.eval()
+
+
+def _loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Classes [B]: one is right. Terms [B, W] of captions: each is there or not."""
+    if labels.dim() == 1:
+        return F.cross_entropy(logits, labels, label_smoothing=0.05)
+    return F.binary_cross_entropy_with_logits(logits, said(labels, logits.shape[1]).float())
+
+
+def said(labels: Tensor, terms: int) -> Tensor:
+    """Which of `terms` terms captions [B, W] hold: bool [B, terms]."""
+    held = torch.zeros(len(labels), terms + 1, dtype=torch.bool).scatter(1, labels.where(labels >= 0, terms), True)
+    return held[:, :terms]
+
+
+def agreement(logits: Tensor, labels: Tensor) -> float:
+    """Percent. Classes [N]: how often the likeliest is the right one. Captions [N, W] of k terms each: how many of the
+    k likeliest terms are among them.
+    """
+    if labels.dim() == 1:
+        return 100.0 * float((logits.argmax(-1) == labels).double().mean())
+    held = said(labels, logits.shape[1])
+    places = torch.arange(logits.shape[1]).expand_as(held)
+    likeliest = torch.zeros_like(held).scatter(1, logits.argsort(dim=1, descending=True), places < held.sum(1)[:, None])
+    return 100.0 * float((likeliest & held).sum(1).double().div(held.sum(1).clamp(min=1)).mean())
 
 
 def augment(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -89,13 +126,13 @@ def load_classifier(path: Path = WEIGHTS, classes: int = 10, channels: int = 1) 
 
 @torch.no_grad()
 def judge(network: Classifier, images: Tensor) -> tuple[Tensor, Tensor]:
-    """uint8 images [N, C, H, W] -> (features float64 [N, 128], predicted labels [N]); fp32 arithmetic."""
-    features, labels = [], []
+    """uint8 images [N, C, H, W] -> (features float64 [N, 128], logits [N, classes]); fp32 arithmetic."""
+    features, logits = [], []
     for part in _parts(images):
         feats = network.features(to_unit(part))
         features.append(feats.double())
-        labels.append(network.out(feats).argmax(-1))
-    return torch.cat(features), torch.cat(labels)
+        logits.append(network.out(feats))
+    return torch.cat(features), torch.cat(logits)
 
 
 def _parts(images: Tensor) -> Iterator[Tensor]:

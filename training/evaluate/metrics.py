@@ -1,26 +1,30 @@
-"""What is measured of a tokenizer and of samples.
+"""What is measured of a tokenizer and of samples, in the features of any extractor.
 
 Definitions. Every cloud of images is compared with the same reference, the test images, and the clouds are of one size
-(10,000, or as many as there are training images), so that all distances share one finite-sample bias:
+(10,000, fewer if asked for, or as many as there are training images), so that all distances share one finite-sample
+bias:
 
 - floor: fixed random training images - how far two sets of real images are apart;
-- rFID-cls: the reconstructions of those same training images;
-- FID-cls: samples, every class as often.
+- rFID-NAME: the reconstructions of those same training images;
+- FID-NAME: samples, every class as often;
+- control: those same training images at half their resolution.
 
 `rFID-cls paired` is the usual other form: test images' reconstructions against the test images themselves.
 """
 
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from models.tokenizers.vqgan import VQGAN
+from models.tokenizers.base import Tokenizer
 from training.data.images import ImageSet, to_bytes, to_unit
-from training.evaluate.classifier import Classifier, judge
-from training.evaluate.frechet import frechet_distance
-from training.evaluate.kernel import kernel_distance
-from training.evaluate.neighbours import manifold_scores
+from training.evaluate.classifier import Classifier, agreement
+from training.evaluate.extractors import Extractor, OwnClassifier
+from training.evaluate.frechet import Gaussian, frechet_distance
+from training.evaluate.measures import measure
 from training.evaluate.pixels import half_resolution, psnr, ssim
 from training.randomness import generator_of
 
@@ -29,7 +33,10 @@ COUNT = 10_000
 
 @dataclass(frozen=True)
 class Judged:
-    """A cloud of images through the classifier: features [N, 128], shares of right labels in percent."""
+    """A cloud of images: features [N, D], and the share of right labels in percent.
+
+    The share is NaN where the extractor knows no labels; only the classifier does.
+    """
 
     features: Tensor
     accuracy: float
@@ -37,35 +44,29 @@ class Judged:
 
 @dataclass(frozen=True)
 class Reference:
-    """The real side, computed once: test split, drawn training images, and the distance between them."""
+    """The real side, computed once: test split, drawn training images, and the distance between them.
+
+    `target` is what Fréchet distances are to: the test split where it is None, else published statistics.
+    """
 
     test: Judged
     train: Judged
     drawn: ImageSet
     floor: float
+    target: Gaussian | None = None
 
     def distance(self, cloud: Judged) -> float:
-        return frechet_distance(cloud.features, self.test.features)
+        return frechet_distance(cloud.features, self.target or self.test.features)
 
-
-@dataclass(frozen=True)
-class TokenizerScores:
-    """Accuracies in percent; usage is the share of codes that the test images use at all."""
-
-    fid_floor: float
-    rfid_cls: float
-    rfid_cls_paired: float
-    accuracy_real: float
-    accuracy_reconstructed: float
-    codebook_usage: float
-    codebook_perplexity: float
-    psnr: float
-    ssim: float
+    def scores(self, cloud: Judged, name: str) -> dict[str, float]:
+        """Every measure of `cloud` in the features of extractor `name`, by the names they are stored under."""
+        found = measure(cloud.features, self.test.features, self.target).named(name)
+        return found if math.isnan(cloud.accuracy) else found | {"accuracy": cloud.accuracy}
 
 
 @dataclass(frozen=True)
 class SampleScores:
-    """Scores of labelled images, whatever made them. `kid_cls` is the kernel distance, times 1000."""
+    """Scores of labelled images by the classifier, whatever made them. `kid_cls` is the kernel distance, times 1000."""
 
     fid_cls: float
     kid_cls: float
@@ -76,68 +77,91 @@ class SampleScores:
     coverage: float
 
 
-def assess(classifier: Classifier, images: Tensor, labels: Tensor) -> Judged:
-    """uint8 images [N, 1, 32, 32] and what they should show [N]."""
-    features, found = judge(classifier, images)
-    return Judged(features, 100.0 * float((found == labels).double().mean()))
+def assess(by: Classifier | Extractor, images: Tensor, labels: Tensor) -> Judged:
+    """uint8 images [N, C, H, W] and what they should show [N] or [N, W]."""
+    extractor = OwnClassifier(by) if isinstance(by, Classifier) else by
+    if not isinstance(extractor, OwnClassifier):
+        return Judged(extractor.features(images), math.nan)
+    features, logits = extractor.judge(images)
+    return Judged(features, agreement(logits, labels))
 
 
-def reference(classifier: Classifier, train: ImageSet, test: ImageSet) -> Reference:
-    """Judge the real images: `COUNT` of each split, or all of a smaller one."""
+def reference(
+    by: Classifier | Extractor, train: ImageSet, test: ImageSet, count: int = COUNT, published: Gaussian | None = None
+) -> Reference:
+    """Judge the real images: all test images, and `count` of the training images or all of fewer.
+
+    `published` statistics take the place of the test images in Fréchet distances. Raises ValueError where theirs are
+    other dimensions, and ExtractorError.
+    """
+    drawn = draw(train, count)
+    real_test = assess(by, test.images, test.labels)
+    real_train = assess(by, drawn.images, drawn.labels)
+    target = published or Gaussian.of(real_test.features)
+    return Reference(real_test, real_train, drawn, frechet_distance(real_train.features, target), target)
+
+
+def draw(train: ImageSet, count: int) -> ImageSet:
+    """The fixed training images that stand for reality: of two counts the smaller draw is part of the larger."""
     order = torch.randperm(len(train), generator=generator_of("reference"))
-    drawn = train.take(order[:COUNT])
-    real_test = assess(classifier, test.images, test.labels)
-    real_train = assess(classifier, drawn.images, drawn.labels)
-    floor = frechet_distance(real_train.features, real_test.features)
-    return Reference(real_test, real_train, drawn, floor)
+    return train.take(order[:count])
 
 
 @torch.no_grad()
-def reconstruct(tokenizer: VQGAN, images: Tensor) -> tuple[Tensor, Tensor]:
+def reconstruct(tokenizer: Tokenizer, images: Tensor) -> tuple[Tensor, Tensor]:
     """uint8 images -> (reconstructions uint8, ids [N, L])."""
     ids = [tokenizer.encode(to_unit(part)) for part in images.split(250)]
     return torch.cat([to_bytes(tokenizer.decode(part)) for part in ids]), torch.cat(ids)
 
 
-def score_tokenizer(tokenizer: VQGAN, classifier: Classifier, real: Reference, test: ImageSet) -> TokenizerScores:
-    """All numbers about reconstructions."""
+def score_tokenizer(
+    tokenizer: Tokenizer, sides: Sequence[tuple[Extractor, Reference]], test: ImageSet
+) -> dict[str, float]:
+    """All numbers about reconstructions; `sides` share one draw of training images.
+
+    Accuracies are in percent; usage is the share of codes that the test images use at all.
+    """
     made, ids = reconstruct(tokenizer, test.images)
-    seen = assess(classifier, made, test.labels)
-    redrawn, _ = reconstruct(tokenizer, real.drawn.images)
-    again = assess(classifier, redrawn, real.drawn.labels)
+    redrawn, _ = reconstruct(tokenizer, sides[0][1].drawn.images)
+    scores: dict[str, float] = {}
+    for extractor, real in sides:
+        again = assess(extractor, redrawn, real.drawn.labels)
+        if isinstance(extractor, OwnClassifier):
+            seen = assess(extractor, made, test.labels)
+            scores |= {
+                "fid_floor": real.floor,
+                "rfid_cls": real.distance(again),
+                "rfid_cls_paired": real.distance(seen),
+                "accuracy_real": real.test.accuracy,
+                "accuracy_reconstructed": seen.accuracy,
+            }
+        else:
+            scores |= {
+                f"fid_floor_{extractor.name}": real.floor,
+                f"rfid_{extractor.name}": real.distance(again),
+            }
     usage, perplexity = code_use(ids, tokenizer.config.codebook_size)
-    return TokenizerScores(
-        fid_floor=real.floor,
-        rfid_cls=real.distance(again),
-        rfid_cls_paired=real.distance(seen),
-        accuracy_real=real.test.accuracy,
-        accuracy_reconstructed=seen.accuracy,
-        codebook_usage=usage,
-        codebook_perplexity=perplexity,
-        psnr=psnr(made, test.images),
-        ssim=ssim(made, test.images),
-    )
+    return scores | {
+        "codebook_usage": usage,
+        "codebook_perplexity": perplexity,
+        "psnr": psnr(made, test.images),
+        "ssim": ssim(made, test.images),
+    }
 
 
 def score_samples(classifier: Classifier, real: Reference, images: Tensor, labels: Tensor) -> SampleScores:
     """All numbers about samples: uint8 [N, C, H, W] asked to show `labels` [N]."""
-    return _scored(real, assess(classifier, images, labels))
+    return SampleScores(**real.scores(assess(classifier, images, labels), OwnClassifier.name))
 
 
 def score_real(real: Reference) -> SampleScores:
     """The floor: training images scored as if they were samples."""
-    return _scored(real, real.train)
+    return SampleScores(**real.scores(real.train, OwnClassifier.name))
 
 
 def score_blurred(classifier: Classifier, real: Reference) -> SampleScores:
     """The control: the same training images at half their resolution. A measure that cannot tell is worth nothing."""
     return score_samples(classifier, real, half_resolution(real.drawn.images), real.drawn.labels)
-
-
-def _scored(real: Reference, cloud: Judged) -> SampleScores:
-    manifold = manifold_scores(real.test.features, cloud.features)
-    kernel = 1000 * kernel_distance(cloud.features, real.test.features)
-    return SampleScores(real.distance(cloud), kernel, cloud.accuracy, **asdict(manifold))
 
 
 def code_use(ids: Tensor, codes: int) -> tuple[float, float]:
@@ -146,6 +170,13 @@ def code_use(ids: Tensor, codes: int) -> tuple[float, float]:
     shares = counts / counts.sum()
     entropy = torch.special.entr(shares).sum()
     return float((counts > 0).double().mean()), float(entropy.exp())
+
+
+def asked_labels(data: ImageSet, count: int) -> Tensor:
+    """What `count` samples are asked to show: every class as often, or the captions of `data` in turn."""
+    if data.captioned:
+        return data.labels[torch.arange(count) % len(data)]
+    return balanced_labels(len(data.classes), count)
 
 
 def balanced_labels(classes: int, count: int) -> Tensor:

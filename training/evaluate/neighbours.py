@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+NEIGHBOURS = 5
+
 
 @dataclass(frozen=True)
 class ManifoldScores:
@@ -16,7 +18,7 @@ class ManifoldScores:
     coverage: float
 
 
-def manifold_scores(real: Tensor, fake: Tensor, k: int = 5) -> ManifoldScores:
+def manifold_scores(real: Tensor, fake: Tensor, k: int = NEIGHBOURS) -> ManifoldScores:
     """Scores of `fake` [M, D] against `real` [N, D]; a ball reaches to its centre's k-th nearest neighbour."""
     real, fake = real.float(), fake.float()
     real_radius, fake_radius = radii(real, k), radii(fake, k)
@@ -44,5 +46,7 @@ def radii(points: Tensor, k: int) -> Tensor:
 
 
 def nearest(queries: Tensor, pool: Tensor) -> Tensor:
-    """Index into `pool` [N, ...] of the row closest to each query [Q, ...] by squared pixel distance: [Q]."""
-    return torch.cdist(queries.flatten(1).float(), pool.flatten(1).float()).argmin(1)
+    """Index into `pool` [N, ...] of the row closest to each query [Q, ...] by pixel distance: [Q]."""
+    wanted = queries.flatten(1).float()
+    distances = [torch.cdist(wanted, part.flatten(1).float()) for part in pool.split(1000)]  # one part is in memory
+    return torch.cat(distances, 1).argmin(1)

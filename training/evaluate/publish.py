@@ -1,24 +1,25 @@
 """Turns a run's checkpoint into one to ship: measured, with pictures and a model card."""
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from models.architecture import parse_architecture
-from models.checkpoint import read_config
+from models.checkpoint import CONFIG, read_config
 from models.spec import Sampling
 from models.weights import load_state, save_checkpoint
-from training.data import load
-from training.evaluate.card import card, draw_neighbours, draw_run
-from training.evaluate.metrics import balanced_labels
-from training.evaluate.report import changed, evaluate_checkpoint, load_pair
-from training.evaluate.sampling import sample_images, wrap
+from training.data.images import ImageSet
+from training.evaluate.card import QUALITY, SAMPLES, card, pictures_section, quality_section, with_sections
+from training.evaluate.drawing import draw_run, draw_samples
+from training.evaluate.report import changed, evaluate_checkpoint
 from training.evaluate.yardstick import fashion
-from training.pictures import grid, save_png
 
 TOKENIZER_LOSSES = ("l1", "l2", "perceptual", "codebook", "commitment")
+KEPT = ("data", "test", "features", "tokenizer", "real", "blurred", "samples", "count", "seed")
 
 
 def publish(
@@ -39,29 +40,45 @@ def publish(
     decoding = dict(config.decoding) | changed(changes)
     config = config.model_copy(update={"decoding": decoding})
     save_checkpoint(out, config, load_state(out))
-    scores = evaluate_checkpoint(out, fashion(data_dir), count, seed=0, changes={})
-    describe(out, scores, runs, notes, data_dir)
+    yardstick = fashion(data_dir)
+    scores = evaluate_checkpoint(out, yardstick, count, seed=0, changes={})
+    describe(out, scores, yardstick.train, runs, notes)
 
 
 def describe(
-    out: Path, scores: dict[str, Any], runs: Mapping[str, Path], notes: str, data_dir: Path | None = None
+    place: Path, scores: dict[str, Any], pool: ImageSet, runs: Mapping[str, Path] | None = None, notes: str = ""
 ) -> None:
-    """Write `scores` into config.json and metrics.json of checkpoint `out`, and draw and write its model card."""
-    config = read_config(out)
-    metrics = {key: scores[key] for key in ("tokenizer", "real", "blurred", "samples", "count", "seed")}
-    config = config.model_copy(update={"metrics": metrics})
-    save_checkpoint(out, config, load_state(out))
+    """Write `scores` of generator `place` into its config.json, metrics.json and model card, with pictures.
 
-    pictures = ["samples.png", "neighbours.png"]
-    network, tokenizer = load_pair(out)
-    sampling = parse_architecture(Sampling, config.decoding, "decoding")
-    labels = balanced_labels(len(config.classes), 10 * len(config.classes))
-    images = sample_images(wrap(network, tokenizer, sampling), labels, sampling, seed=0)
-    save_png(grid(images, len(config.classes)), out / pictures[0], scale=2)
-    draw_neighbours(images[:30], load("fashion", "train", data_dir).images, out / pictures[1])
-    for name, run in runs.items():
+    `pool`: the training images. The sections of a card that is there are replaced, the rest of it stays; with `notes`,
+    how it was trained, the whole card is written anew.
+    """
+    config = read_config(place)
+    metrics = {key: scores[key] for key in KEPT}
+    config = config.model_copy(update={"metrics": metrics})
+    _replace(place / CONFIG, config.model_dump_json(indent=2, exclude_none=True) + "\n")
+    _replace(place / "metrics.json", json.dumps(scores, indent=2) + "\n")
+
+    pictures = draw_samples(place, scores["sampling"], scores["seed"], pool)
+    for name, run in (runs or {}).items():
         losses = ("masked",) if name == "generator" else TOKENIZER_LOSSES
-        if draw_run(run, f"{name}: losses over steps", losses, out / f"curves-{name}.png"):
-            pictures.append(f"curves-{name}.png")
-    (out / "README.md").write_text(card(out.name, config, scores, notes, pictures), encoding="utf-8")
-    (out / "metrics.json").write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
+        if draw_run(run, f"{name}: losses over steps", losses, place / f"curves-{name}.png"):
+            pictures[f"curves-{name}.png"] = f"Losses of the {name} over its training."
+    defaults = asdict(parse_architecture(Sampling, config.decoding, "decoding")) == scores["sampling"]
+    codes = config.architecture["codebook_size"]
+    sections = {SAMPLES: pictures_section(pictures), QUALITY: quality_section(scores, codes, defaults)}
+    path = place / "README.md"
+    if path.is_file() and not notes:
+        text = with_sections(path.read_text(encoding="utf-8"), sections)
+    else:
+        name = place.resolve().name
+        title = place.resolve().parent.name if name == "checkpoint" else name  # as the service names it
+        text = card(title, config, sections | ({"Training": notes} if notes else {}))
+    _replace(path, text)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file in one step."""
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(text, encoding="utf-8")
+    os.replace(new, path)

@@ -2,7 +2,7 @@
 
 import time
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,27 +12,23 @@ from models.checkpoint import read_config, tokenizer_directory
 from models.maskgit.config import UViTConfig
 from models.maskgit.network import UViT
 from models.spec import Sampling
-from models.tokenizers.vqgan import VQGAN
-from models.tokenizers.vqgan_config import VQGANConfig
+from models.tokenizers.base import Tokenizer
+from models.tokenizers.kinds import KINDS, load_tokenizer
 from models.weights import load_module
-from training.evaluate.metrics import (
-    balanced_labels,
-    reference,
-    score_blurred,
-    score_real,
-    score_samples,
-    score_tokenizer,
-)
+from training.data.images import ImageSet
+from training.evaluate.extractors import Extractor, OwnClassifier
+from training.evaluate.frechet import Gaussian
+from training.evaluate.measures import OWN, TEST
+from training.evaluate.metrics import Reference, asked_labels, assess, reference, score_tokenizer
+from training.evaluate.neighbours import NEIGHBOURS
+from training.evaluate.pixels import half_resolution
 from training.evaluate.sampling import sample_images, wrap
 from training.evaluate.yardstick import Yardstick
 
-
-def load_tokenizer(place: Path) -> VQGAN:
-    """A tokenizer checkpoint's network. Raises CheckpointError."""
-    return load_module(VQGAN(VQGANConfig.from_dict(read_config(place).architecture)), place)
+LEAST_COUNT = NEIGHBOURS + 1
 
 
-def load_pair(place: Path) -> tuple[UViT, VQGAN]:
+def load_pair(place: Path) -> tuple[UViT, Tokenizer]:
     """A generator checkpoint's networks. Raises CheckpointError."""
     config = read_config(place)
     network = load_module(UViT(UViTConfig.from_dict(config.architecture)), place)
@@ -51,35 +47,79 @@ def changed(changes: Mapping[str, str]) -> dict[str, Any]:
 
 
 def evaluate_checkpoint(
-    place: Path, yardstick: Yardstick, count: int, seed: int, changes: Mapping[str, str]
+    place: Path,
+    yardstick: Yardstick,
+    count: int,
+    seed: int,
+    changes: Mapping[str, str],
+    extractors: Sequence[Extractor] = (),
+    published: Gaussian | None = None,
 ) -> dict[str, Any]:
-    """Scores of a checkpoint; a tokenizer's alone when `place` is one. Raises CheckpointError."""
+    """Scores of a checkpoint; a tokenizer's alone when `place` is one.
+
+    They are in the features of the yardstick's classifier, where it has one, and of each of `extractors`, whose Fréchet
+    distances are to `published` statistics where those are given. Raises CheckpointError, and ValueError for what
+    cannot be measured.
+    """
+    if count < LEAST_COUNT:
+        raise ValueError(f"{count} samples are too few: nearest neighbours need {LEAST_COUNT} at least")
     config = read_config(place)
-    is_tokenizer = config.family == "vqgan"
+    is_tokenizer = config.family in KINDS
     tokenizer = load_tokenizer(place if is_tokenizer else tokenizer_directory(place, config))
-    classifier, test = yardstick.classifier, yardstick.test
-    real = reference(classifier, yardstick.train, test)
+    test = yardstick.test
+    sides = _sides(yardstick, count, extractors, published)
+    drawn = sides[0][1].drawn
     scores: dict[str, Any] = {
         "data": yardstick.name,
         "test": len(test),
-        "tokenizer": asdict(score_tokenizer(tokenizer, classifier, real, test)),
+        "features": {
+            extractor.name: {
+                "says": extractor.says,
+                "dimensions": real.test.features.shape[1],
+                "against": TEST if published is None or extractor.name == OWN else "published statistics",
+            }
+            for extractor, real in sides
+        },
+        "tokenizer": score_tokenizer(tokenizer, sides, test),
+        "count": len(drawn),  # of every cloud: distances of clouds of different sizes do not compare
     }
     if is_tokenizer:
         return scores
     decoding = dict(config.decoding) | changed(changes)
     sampling = parse_architecture(Sampling, decoding, "decoding")
     network, _ = load_pair(place)
-    count = min(count, len(real.drawn))  # distances of clouds of different sizes do not compare
-    labels = balanced_labels(len(config.classes), count)
+    labels = asked_labels(test, len(drawn))
     start = time.perf_counter()
     images = sample_images(wrap(network, tokenizer, sampling), labels, sampling, seed)
     took = time.perf_counter() - start
-    return scores | {
-        "real": asdict(score_real(real)),
-        "blurred": asdict(score_blurred(classifier, real)),
-        "samples": asdict(score_samples(classifier, real, images, labels)),
-        "sampling": asdict(sampling),
-        "count": count,
-        "seed": seed,
-        "seconds": round(took, 1),
+    clouds = {
+        "real": drawn,
+        "blurred": ImageSet(half_resolution(drawn.images), drawn.labels, drawn.classes),
+        "samples": ImageSet(images, labels, drawn.classes),
     }
+    for part, cloud in clouds.items():
+        scores[part] = {}
+        for extractor, real in sides:
+            judged = real.train if cloud is drawn else assess(extractor, cloud.images, cloud.labels)
+            scores[part] |= real.scores(judged, extractor.name)
+    return scores | {"sampling": asdict(sampling), "seed": seed, "seconds": round(took, 1)}
+
+
+def _sides(
+    yardstick: Yardstick, count: int, others: Sequence[Extractor], published: Gaussian | None
+) -> list[tuple[Extractor, Reference]]:
+    """The real images in the features of every extractor. What cannot work is found out on two images first."""
+    for extractor in others:
+        width = extractor.features(yardstick.test.images[:2]).shape[1]
+        if published is not None and published.dimensions != width:
+            raise ValueError(
+                f"the statistics are of {published.dimensions} features, {extractor.name} makes {width}: "
+                "they are of another extractor"
+            )
+    train, test = yardstick.train, yardstick.test
+    own = [] if yardstick.classifier is None else [OwnClassifier(yardstick.classifier)]
+    sides: list[tuple[Extractor, Reference]] = [(one, reference(one, train, test, count)) for one in own]
+    sides += [(one, reference(one, train, test, count, published)) for one in others]
+    if not sides:
+        raise ValueError("there is no feature extractor to measure with")
+    return sides

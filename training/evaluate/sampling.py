@@ -1,19 +1,20 @@
 """Many samples offline, by the decoder that the service runs: no second copy of the decoding maths."""
 
+import copy
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-from models.decoder import GenerationRequest, Kind
+from models.decoder import Condition, GenerationRequest, Kind
 from models.maskgit.decoder import MaskGITDecoder
 from models.maskgit.network import UViT
 from models.spec import DecoderSpec, Sampling
-from models.tokenizers.vqgan import VQGAN
+from models.tokenizers.base import Tokenizer
 from training.data.images import to_bytes
 
 
-def wrap(network: UViT, tokenizer: VQGAN, sampling: Sampling, dtype: torch.dtype = torch.float32) -> MaskGITDecoder:
+def wrap(network: UViT, tokenizer: Tokenizer, sampling: Sampling, dtype: torch.dtype = torch.float32) -> MaskGITDecoder:
     """A decoder over copies of the two networks, for use without a checkpoint directory."""
     grid = network.config.grid
     factor = tokenizer.config.factor
@@ -36,18 +37,24 @@ def wrap(network: UViT, tokenizer: VQGAN, sampling: Sampling, dtype: torch.dtype
         licence="",
         noncommercial=False,
     )
-    copies = UViT(network.config), VQGAN(tokenizer.config)
-    copies[0].load_state_dict(network.state_dict())
-    copies[1].load_state_dict(tokenizer.state_dict())
-    return MaskGITDecoder(spec, *copies, dtype=dtype)
+    own = UViT(network.config)
+    own.load_state_dict(network.state_dict())
+    return MaskGITDecoder(spec, own, copy.deepcopy(tokenizer), dtype=dtype)
+
+
+def condition(label: Tensor) -> Condition | None:
+    """What a label of a data set asks for: a class, or the terms of a caption [W] that are not -1."""
+    if label.dim() == 0:
+        return int(label)
+    return tuple(label[label >= 0].tolist()) or None
 
 
 def sample_tokens(
     decoder: MaskGITDecoder, labels: Tensor, sampling: Sampling, seed: int, batch: int = 125
 ) -> Iterator[Tensor]:
-    """Token grids for `labels` [N], in parts of `batch`: int64 [B, L] each. Sample i has seed `seed + i`."""
+    """Token grids for `labels` [N] or [N, W], in parts of `batch`: int64 [B, L] each. Sample i has seed `seed + i`."""
     for at in torch.arange(len(labels)).split(batch):
-        requests = [GenerationRequest("generate", int(labels[i]), sampling, seed + int(i)) for i in at]
+        requests = [GenerationRequest("generate", condition(labels[i]), sampling, seed + int(i)) for i in at]
         sequences = [decoder.admit(request)[0] for request in requests]
         while (work := decoder.next_work(sequences[0])) and work.kind is not Kind.FINISH:
             decoder.run(work, sequences)

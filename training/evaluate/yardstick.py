@@ -1,4 +1,4 @@
-"""What a checkpoint is measured with: real pictures it was and was not trained on, and a classifier of them."""
+"""What a checkpoint is measured with: real pictures it was and was not trained on, and perhaps a classifier of them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from models.checkpoint import read_config, tokenizer_directory
-from models.tokenizers.vqgan_config import VQGANConfig
+from models.tokenizers.kinds import read_tokenizer
 from training.data import load
 from training.data.folder import Shape, fingerprint, prepare
 from training.data.images import ImageSet
@@ -15,6 +15,7 @@ from training.evaluate.classifier import Classifier, fit, load_classifier, save
 
 STEPS = 2000  # of training a classifier for pictures of one's own
 BATCH = 250
+FASHION = "Fashion-MNIST"
 LEAST = 50  # held-out pictures, below which distances say nothing
 
 
@@ -24,44 +25,51 @@ class TooFewPictures(ValueError):
 
 @dataclass(frozen=True)
 class Yardstick:
-    """test: never seen in training, neither by the checkpoint nor by the classifier."""
+    """test: never seen in training, neither by the checkpoint nor by the classifier, which only `cls` needs."""
 
-    classifier: Classifier
+    classifier: Classifier | None
     train: ImageSet
     test: ImageSet
     name: str
 
 
-def fashion(data_dir: Path | None) -> Yardstick:
+def fashion(data_dir: Path | None, classify: bool = True) -> Yardstick:
     """The classifier that ships, and the official splits. Raises MissingDataError."""
     train, test = (load("fashion", split, data_dir) for split in ("train", "test"))
-    return Yardstick(load_classifier(), train, test, "Fashion-MNIST")
+    return Yardstick(load_classifier() if classify else None, train, test, FASHION)
 
 
-def own(checkpoint: Path, data: Path, cache: Path) -> Yardstick:
-    """Pictures of one's own, split as in training; their classifier is trained once, into `cache`.
+def own(checkpoint: Path, data: Path, cache: Path, classify: bool = True) -> Yardstick:
+    """Pictures of one's own, split as in training; their classifier, if wanted, is trained once, into `cache`.
 
     Raises NoPictures, TooFewPictures, and ValueError where the classes are not the checkpoint's.
     """
     config = read_config(checkpoint)
     place = tokenizer_directory(checkpoint, config) if config.tokenizer else checkpoint
-    sizes = VQGANConfig.from_dict(read_config(place).architecture)
+    sizes = read_tokenizer(place)
     listing = list_folder(data)
-    if config.classes and list(listing.classes) != config.classes:
+    if config.classes and list(listing.conditions) != config.classes:
+        what = "classes" if listing.classes else "terms"
         raise ValueError(
-            f"{data} has the classes {', '.join(listing.classes)}, the checkpoint {', '.join(config.classes)}"
+            f"{data} has the {what} {', '.join(listing.conditions)}, the checkpoint {', '.join(config.classes)}"
         )
-    if len(listing.classes) < 2:
-        raise TooFewPictures("distances are between features of a classifier, which needs two classes at least")
+    if classify and len(listing.conditions) < 2:
+        raise TooFewPictures("the features `cls` are of a classifier, which needs two classes: take other --features")
     shape = Shape(sizes.resolution, sizes.in_channels, config.training.get("aspect", "crop"))
     pictures = prepare(listing, shape, cache)
     if len(pictures.validation) < LEAST:
         raise TooFewPictures(f"{len(pictures.validation)} held-out pictures; distances need {LEAST} at least")
     path = cache / f"classifier-{fingerprint(listing, shape)}.safetensors"
+    classifier = _trained(pictures.train, path) if classify else None
+    return Yardstick(classifier, pictures.train, pictures.validation, data.resolve().name)
+
+
+def _trained(train: ImageSet, path: Path) -> Classifier:
+    """The classifier stored at `path`; it is trained first where there is none."""
+    classes, channels = len(train.classes), train.images.shape[1]
     if not path.is_file():
         torch.manual_seed(5)
-        network = Classifier(len(listing.classes), sizes.in_channels)
-        fit(network, pictures.train, epochs=max(1, STEPS * BATCH // len(pictures.train)), seed=5)
+        network = Classifier(classes, channels)
+        fit(network, train, epochs=max(1, STEPS * BATCH // len(train)), seed=5)
         save(network, path)
-    classifier = load_classifier(path, len(listing.classes), sizes.in_channels)
-    return Yardstick(classifier, pictures.train, pictures.validation, data.resolve().name)
+    return load_classifier(path, classes, channels)

@@ -53,8 +53,9 @@ def save_perceptual(network: PerceptualNet, path: Path) -> None:
     save_file({key: value.contiguous() for key, value in network.state_dict().items()}, path)
 
 
-def load_perceptual(path: Path, channels: int, classes: int) -> PerceptualNet:
+def load_perceptual(path: Path) -> PerceptualNet:
     """A stored network, frozen."""
-    network = PerceptualNet(channels, classes)
-    network.load_state_dict(load_file(path))
+    state = load_file(path)
+    network = PerceptualNet(state["convs.0.0.weight"].shape[1], len(state["out.bias"]))
+    network.load_state_dict(state)
     return network.eval().requires_grad_(False)

@@ -19,16 +19,18 @@ class Loss:
 
 @dataclass(frozen=True)
 class StepContext:
-    """Where the run is. `rows` are the whole batch's row indices, `mine` are those of this process among them.
+    """Where the run is. `data` is what the task fetched for the rows `mine` of a batch of `size`.
 
-    `generator` is the same in every process: draw for the whole batch, then take `mine`, and a batch that is shared by
-    several processes is the batch of one.
+    A batch is shared by processes and, in each, by parts (`part` 0, 1, ...). `generator` starts the same for all
+    shares: draw for the whole batch, then take `mine`, and a shared batch is the batch of one.
     """
 
     step: int
     steps: int
-    rows: Tensor
+    part: int
+    size: int
     mine: slice
+    data: tuple[Tensor, ...]
     generator: torch.Generator
 
 
@@ -41,9 +43,21 @@ class Task(Protocol):
     @property
     def count(self) -> int: ...
 
-    def losses(self, context: StepContext) -> Iterator[Loss]: ...
+    def fetch(self, rows: Tensor, mine: slice) -> tuple[Tensor, ...]:
+        """The data of `rows[mine]`, on the CPU; called in threads, ahead of time."""
+        ...
 
-    def after_step(self, context: StepContext) -> dict[str, float]: ...
+    def losses(self, context: StepContext) -> Iterator[Loss]:
+        """As many losses for every share of a batch; the next one is asked for when the step by one has been taken."""
+        ...
+
+    def after_step(self, context: StepContext) -> dict[str, float]:
+        """Once per step, with the context of part 0."""
+        ...
+
+    def compile(self) -> None:
+        """Have torch.compile speed up what is trained."""
+        ...
 
     def picture(self, network: nn.Module) -> Tensor:
         """A uint8 image [C, H, W] that shows what the averaged network does."""

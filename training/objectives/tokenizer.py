@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
-from accelerate.utils import broadcast
+from accelerate.utils import broadcast, reduce
 from torch import Tensor, nn
 
 from models.tokenizers.vqgan import VQGAN
@@ -20,14 +20,22 @@ class CodeUsage(nn.Module):
     """How often each code was chosen of late: shares, averaged over about a hundred steps."""
 
     shares: Tensor
+    counts: Tensor
 
     def __init__(self, codes: int) -> None:
         super().__init__()
         self.register_buffer("shares", torch.full((codes,), 1.0 / codes))
+        self.register_buffer("counts", torch.zeros(codes), persistent=False)
 
-    def update(self, ids: Tensor) -> None:
-        counts = torch.bincount(ids.flatten(), minlength=len(self.shares)).float()
+    def count(self, ids: Tensor) -> None:
+        """Codes of one share of a batch."""
+        self.counts += torch.bincount(ids.flatten(), minlength=len(self.counts))
+
+    def update(self) -> None:
+        """After a step: what all shares of all processes have counted."""
+        counts = reduce(self.counts, "sum")
         self.shares.lerp_(counts / counts.sum(), 0.02)
+        self.counts.zero_()
 
     def dead(self, below: float) -> Tensor:
         """Codes used less than `below` times as often as an even use would."""
@@ -67,14 +75,22 @@ class TokenizerTask:
     def count(self) -> int:
         return len(self.data)
 
+    def compile(self) -> None:
+        for module in (self.tokenizer.encoder, self.tokenizer.decoder, self.discriminator):
+            module.compile()
+
+    def fetch(self, rows: Tensor, mine: slice) -> tuple[Tensor, ...]:
+        """uint8 images [B, C, H, W]."""
+        return (self.data.images[rows[mine]],)
+
     def losses(self, context: StepContext) -> Iterator[Loss]:
         """The tokenizer's loss, then - once the adversarial term is on - the discriminator's."""
         s, tokenizer = self.settings, self.tokenizer
         device = tokenizer.quantize.embedding.weight.device
-        real = to_unit(self.data.images[context.rows[context.mine]].to(device))
+        real = to_unit(context.data[0].to(device, non_blocking=True))
         with torch.set_grad_enabled(not s.decoder_only):
             features = tokenizer.encode_features(real).float()
-        if context.step == 0 and not s.decoder_only:
+        if context.step == context.part == 0 and not s.decoder_only:
             self._seed_codes(features, context.generator)
         ids, chosen = tokenizer.quantize_features(features)
         rows = tokenizer.embed(ids, (features.shape[2], features.shape[3]))
@@ -88,7 +104,7 @@ class TokenizerTask:
         adversarial = s.adversarial > 0 and context.step >= s.adversarial_from * context.steps
         if adversarial:
             terms["adversarial"] = s.adversarial * hinge_generator(self.discriminator(fake))
-        self.usage.update(ids)
+        self.usage.count(ids)
         self.features = features.detach()
         yield Loss("tokenizer", torch.stack(list(terms.values())).sum(), terms)
         if adversarial:
@@ -99,6 +115,7 @@ class TokenizerTask:
     def after_step(self, context: StepContext) -> dict[str, float]:
         """Move dead codes onto encoder outputs of this batch, so that the codebook stays in use."""
         s, step = self.settings, context.step + 1
+        self.usage.update()
         if step % s.restart_every == 0:
             dead = self.usage.dead(s.restart_below)
             if step <= s.restart_until * context.steps and not s.decoder_only:

@@ -27,7 +27,7 @@ export class Params {
   use(model) {
     if (!model) return;
     this.model = model;
-    const { limits, defaults, guidable, classes } = this.facts;
+    const { limits, defaults, guidable, classes, words } = this.facts;
     range("num_inference_steps", limits.min_steps, limits.max_steps);
     range("reuse", 0, limits.max_reuse);
     range("n", 1, limits.max_n);
@@ -39,20 +39,31 @@ export class Params {
     $("priority").value = "normal";
     $("classes").replaceChildren(...classes.map((name) => h("option", { value: name })));
     const chip = (name) => h("button", { type: "button", onclick: () => this.pick(name) }, name);
-    $("chips").replaceChildren(...(classes.length <= CHIPS ? classes.map(chip) : []));
-    if (!$("prompt").value && classes.length) $("prompt").value = classes[0];
+    $("chips").replaceChildren(...(classes.length <= CHIPS ? [...classes, ...words.slice(0, CHIPS)].map(chip) : []));
+    if (!$("prompt").value) $("prompt").value = classes[0] ?? words[0] ?? "";
     this.show();
   }
 
+  /** A class is the whole prompt; a word comes and goes. */
   pick(name) {
-    $("prompt").value = name;
+    const said = this.said;
+    const others = said.filter((word) => word !== name);
+    if (this.facts.words.length) $("prompt").value = (others.length < said.length ? others : [...said, name]).join(" ");
+    else $("prompt").value = name;
     this.show();
+  }
+
+  /** What chips stand for in the prompt. */
+  get said() {
+    const prompt = $("prompt").value.trim();
+    return this.facts.words.length ? prompt.toLowerCase().split(/\s+/).filter(Boolean) : [prompt];
   }
 
   show() {
     $("steps-value").textContent = $("num_inference_steps").value;
     $("reuse-value").textContent = Number($("reuse").value) || "off";
-    for (const chip of $("chips").children) chip.setAttribute("aria-pressed", chip.textContent === $("prompt").value);
+    const said = this.model ? this.said : [];
+    for (const chip of $("chips").children) chip.setAttribute("aria-pressed", said.includes(chip.textContent));
   }
 
   /** The request as the API takes it: the model's own defaults are left out, the seed never is. */

@@ -140,7 +140,7 @@ def test_a_poisoned_sequence_is_named_and_nothing_is_committed() -> None:
     seqs = [seq for r in requests for seq in decoder.admit(r)]
     decoder.pool.temperature[seqs[2].slot] = torch.nan  # type: ignore[attr-defined]
     decoder.network.context_embed.word_embeddings.weight[3] = torch.nan
-    decoder.pool.label[seqs[2].slot] = 3  # type: ignore[attr-defined]
+    decoder.pool.condition[seqs[2].slot] = torch.nan  # type: ignore[attr-defined]
     before = decoder.pool.ids.clone()
     with pytest.raises(PoisonedRows) as caught:
         decoder.run(decoder.next_work(seqs[0]), seqs)  # type: ignore[arg-type]

@@ -163,6 +163,20 @@ def test_an_image_does_not_depend_on_its_neighbours(preset: str, threads: int) -
     )
 
 
+@pytest.mark.parametrize("preset", ["tiny", "fashion"])
+@torch.no_grad()
+def test_pixels_in_another_memory_layout_change_nothing(preset: str) -> None:
+    """As they come from a picture file: channels last."""
+    torch.manual_seed(0)
+    model = VQGAN(VQGANConfig.preset(preset)).eval()
+    side, channels = model.config.resolution, model.config.in_channels
+    images = torch.rand(5, side, side, channels).permute(0, 3, 1, 2)
+    features = in_microbatches(model.encode_features, images)
+    alone = torch.cat([in_microbatches(model.encode_features, image[None]) for image in images])
+    assert torch.equal(features, alone)
+    assert torch.equal(features, in_microbatches(model.encode_features, images.clone().contiguous()))
+
+
 def test_microbatches_always_hold_two_rows() -> None:
     sizes = []
 

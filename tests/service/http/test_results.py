@@ -1,10 +1,11 @@
 import numpy as np
 
+from models.family import Understood
 from service.http.results import Result, Results
 
 
 def result(owner: str = "") -> Result:
-    return Result("toy", owner, 1, np.zeros((8, 8, 3), np.uint8), np.zeros(16, np.int64))
+    return Result("toy", owner, Understood(1, "1"), np.zeros((8, 8, 3), np.uint8), np.zeros(16, np.int64))
 
 
 def test_results_expire_by_age_and_bytes_and_belong_to_their_owner() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from models.architecture import parse_architecture
 from models.checkpoint import CheckpointConfig, CheckpointError, checkpoint_hash
+from models.exporting import Exported
 from models.family import Understood
 from models.importing import Imported
 from models.prompts import understand_class
@@ -24,6 +25,7 @@ class StripesConfig:
 class Stripes:
     name = "toy-stripes"
     importers: Mapping[str, Callable[..., Imported]] = {}
+    exporters: Mapping[str, Callable[[Path, Path], Exported]] = {}
 
     def spec(self, id: str, path: Path, config: CheckpointConfig) -> DecoderSpec:
         try:

@@ -1,0 +1,94 @@
+"""The kinds of image tokenizer, by the `family` of their config.json. Imports without torch."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from models.checkpoint import CheckpointError, read_config
+from models.tokenizers.diffusers_config import DiffusersVQConfig
+from models.tokenizers.vqgan_config import VQGANConfig
+
+if TYPE_CHECKING:
+    from models.tokenizers.base import Tokenizer
+
+
+class TokenizerConfig(Protocol):
+    """The sizes that a generator and its training follow from."""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Read `architecture` of config.json; ValueError names wrong fields."""
+
+    @property
+    def resolution(self) -> int:
+        """Pixels a side."""
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of the pictures on both sides: 1 or 3."""
+
+    @property
+    def codebook_size(self) -> int:
+        """Number of different ids."""
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Token rows and columns of a picture."""
+
+    @property
+    def factor(self) -> int:
+        """Pixels per token along one side."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """`network` builds what a `config` describes, with random weights."""
+
+    config: type[TokenizerConfig]
+    network: Callable[[Any], "Tokenizer"]
+
+
+def _vqgan(config: VQGANConfig) -> "Tokenizer":
+    from models.tokenizers.vqgan import VQGAN
+
+    return VQGAN(config)
+
+
+def _diffusers_vq(config: DiffusersVQConfig) -> "Tokenizer":
+    from models.tokenizers.diffusers_vq import DiffusersVQ
+
+    return DiffusersVQ(config)
+
+
+KINDS: Mapping[str, Kind] = MappingProxyType(
+    {
+        "vqgan": Kind(VQGANConfig, _vqgan),
+        "diffusers-vq": Kind(DiffusersVQConfig, _diffusers_vq),
+    }
+)
+
+
+def read_tokenizer(place: Path) -> TokenizerConfig:
+    """The sizes of the tokenizer directory `place`; CheckpointError, in one line, for anything else."""
+    card = read_config(place)
+    if card.family not in KINDS:
+        raise CheckpointError(f"{place}: a {card.family} is no tokenizer; there are: {', '.join(sorted(KINDS))}")
+    try:
+        return KINDS[card.family].config.from_dict(card.architecture)
+    except ValueError as error:
+        raise CheckpointError(f"{place}: {error}") from None
+
+
+def build_tokenizer(sizes: TokenizerConfig) -> "Tokenizer":
+    """A network of these sizes with random weights. CheckpointError where a library that it needs is missing."""
+    kind = next(kind for kind in KINDS.values() if type(sizes) is kind.config)
+    return kind.network(sizes)
+
+
+def load_tokenizer(place: Path) -> "Tokenizer":
+    """The network of the tokenizer directory `place` with its weights, on the CPU. Raises CheckpointError."""
+    from models.weights import load_module
+
+    return load_module(build_tokenizer(read_tokenizer(place)), place)

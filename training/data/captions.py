@@ -1,0 +1,67 @@
+"""Captions of a folder: a list of them, or a text file beside each picture."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+LISTS = ("captions.jsonl", "metadata.jsonl")
+FILE_KEYS, TEXT_KEYS = ("file", "file_name", "image"), ("caption", "text")
+
+
+class BadCaptions(ValueError):
+    """A list that cannot be used; the message names file and line."""
+
+
+def captioned_by_list(folder: Path) -> dict[Path, str] | None:
+    """picture -> caption from `captions.jsonl`; None without such a file.
+
+    A line is `{"file": "a/b.png", "caption": "a red circle"}`, the file relative to the folder; the words `file_name`
+    and `text` of other tools are understood. Raises BadCaptions.
+    """
+    path = next((folder / name for name in LISTS if (folder / name).is_file()), None)
+    if path is None:
+        return None
+    found: dict[Path, str] = {}
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise BadCaptions(f"{path}: not UTF-8 text") from None
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            name, caption = _entry(line, f"{path}, line {number}")
+            picture = folder / name
+            if not picture.resolve().is_relative_to(folder.resolve()):
+                raise BadCaptions(f"{path}, line {number}: {name} is outside the folder")
+            if not picture.is_file():
+                raise BadCaptions(f"{path}, line {number}: there is no file {name}")
+            found[picture] = caption
+    return found
+
+
+def _entry(line: str, where: str) -> tuple[str, str]:
+    try:
+        entry = json.loads(line)
+    except ValueError as error:
+        raise BadCaptions(f"{where}: not JSON: {error}") from None
+    if not isinstance(entry, dict):
+        raise BadCaptions(f"{where}: not a JSON object")
+    values: list[str] = []
+    for keys in (FILE_KEYS, TEXT_KEYS):
+        value = next((entry[key] for key in keys if key in entry), None)
+        if isinstance(value, str) and value.strip():
+            values.append(value)
+        else:
+            raise BadCaptions(f'{where}: it needs a {keys[0]}, like {{"file": "a.png", "caption": "a red circle"}}')
+    return values[0], values[1]
+
+
+def captioned_by_files(pictures: Iterable[Path]) -> dict[Path, str] | None:
+    """picture -> the text of the `.txt` file of its name; None when no picture has one."""
+    found: dict[Path, str] = {}
+    for picture in pictures:
+        path = picture.with_suffix(".txt")
+        if path.is_file():
+            text = path.read_text(encoding="utf-8", errors="replace").strip()
+            if text:
+                found[picture] = text
+    return found or None
