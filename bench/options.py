@@ -107,8 +107,10 @@ def tokens_of(split: str, out: Path) -> TokenSet:
     return load_tokens(path)
 
 
-def train(option: Option, seed: int, tokens: TokenSet, place: Path, budget: Mapping[str, str]) -> tuple[UViT, float]:
-    """The averaged network, and CPU seconds per step."""
+def train(
+    option: Option, seed: int, tokens: TokenSet, place: Path, budget: Mapping[str, str]
+) -> tuple[UViT, float | None]:
+    """The averaged network, and CPU seconds per step unless all of them were done before."""
     stage = stage_of(option, seed, budget)
     torch.manual_seed(stage.train.seed)
     teacher = load_pair(TEACHER)[0].eval().requires_grad_(False) if stage.objective.distil > 0 else None
@@ -119,7 +121,8 @@ def train(option: Option, seed: int, tokens: TokenSet, place: Path, budget: Mapp
     start, first = time.process_time(), trainer.step
     network = trainer.run()
     assert isinstance(network, UViT)
-    return network.eval(), (time.process_time() - start) / max(1, trainer.step - first)
+    done = trainer.step - first
+    return network.eval(), (time.process_time() - start) / done if done else None
 
 
 @torch.no_grad()
@@ -207,10 +210,11 @@ def table(found: Mapping[str, list[dict[str, Any]]]) -> str:
         mine, other = found[name], found[option.beside]
         entropy, fid = (_cell(mine, other, key, name != option.beside) for key in spread)
         recall, accuracy = mean(e["recall"] for e in mine), mean(e["accuracy"] for e in mine)
-        time_ratio = mean(e["cpu_seconds_per_step"] for e in mine) / mean(e["cpu_seconds_per_step"] for e in other)
+        times = [[t for e in entries if (t := e["cpu_seconds_per_step"])] for entries in (mine, other)]
+        times_text = f"{mean(times[0]) / mean(times[1]):.2f}x" if all(times) else ""
         changes = ", ".join(f"`{key}={value}`" for key, value in option.changes.items() if key not in SMALL)
         cells = [option.says, option.source, changes, entropy, fid, f"{recall:.2f}", f"{accuracy:.1f}"]
-        lines.append("| " + " | ".join([*cells, f"{time_ratio:.2f}x"]) + " |")
+        lines.append("| " + " | ".join([*cells, times_text]) + " |")
     first = base[0]
     note = (
         f"{first['samples']:,} samples each with the decoding of the recipe, in bf16; floor {first['floor']:.2f} (as "

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 
 LEAST = 2  # captions that a term must occur in
@@ -35,7 +35,6 @@ def vocabulary(captions: Iterable[str]) -> tuple[str, ...]:
     return tuple((telling or ranked)[:MOST])
 
 
-def indices(text: str, known: Sequence[str], most: int) -> tuple[int, ...]:
+def indices(text: str, places: Mapping[str, int], most: int) -> tuple[int, ...]:
     """The terms of `text` that a vocabulary knows, by index, ascending: the `most` most frequent ones of them."""
-    places = {term: at for at, term in enumerate(known)}
     return tuple(sorted(places[term] for term in terms_of(text) if term in places)[:most])

@@ -63,7 +63,7 @@ def _candidates(directories: Iterable[Path]) -> list[Path]:
 def _entry(path: Path, known: Mapping[str, Family]) -> Entry | None:
     """None for a shared tokenizer, which lies beside the models that name it."""
     config = read_config(path)
-    if config.tokenizer is None and not config.classes and config.family not in known:
+    if config.tokenizer is None and not config.conditions and config.family not in known:
         return None
     if config.family not in known:
         raise CheckpointError(f"{path}: no installed family is called {config.family!r}")

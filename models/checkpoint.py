@@ -45,6 +45,7 @@ class CheckpointConfig(BaseModel):
         default=None, description="tokenizer directory, relative to this one; absent in a tokenizer"
     )
     classes: list[str] = Field(default=[], description="class names by index")
+    vocabulary: list[str] = Field(default=[], description="terms of captions by index, instead of classes")
     decoding: dict[str, Any] = Field(default={}, description="default sampling parameters")
     quality: dict[Literal["low", "medium", "high"], int] = Field(
         default={"low": 4, "medium": 8, "high": 16}, description="steps per quality word"
@@ -54,6 +55,11 @@ class CheckpointConfig(BaseModel):
     licence: str = Field(description="licence of the weights: an SPDX id where one exists")
     noncommercial: bool = Field(default=False, description="the licence forbids commercial use")
     metrics: dict[str, Any] = Field(default={}, description="measured quality, free form")
+
+    @property
+    def conditions(self) -> list[str]:
+        """What can be asked for, by index: classes or terms."""
+        return self.classes or self.vocabulary
 
 
 def json_schema() -> dict[str, Any]:

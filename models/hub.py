@@ -7,12 +7,13 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from models.checkpoint import CONFIG, CheckpointError, read_config
 
 NAME = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[^\s@]+))?", re.ASCII)
 SERVED = (CONFIG, f"*/{CONFIG}", "*.safetensors", "README.md")  # what a download asks for: data only, nothing pickled
+ELSEWHERE = ("*/*/*",)  # deeper than a tokenizer lies
 CACHED = "models--"  # the cache's folder of a repository: models--org--name/snapshots/COMMIT
 LOGIN = "`hf auth login`, or set HF_TOKEN"
 TRANSPORTS = {"requests", "httpx", "httpx2", "urllib3"}  # whose errors mean that nothing was reached
@@ -75,14 +76,18 @@ def download(name: HubName) -> Path:
             read_config(commit)
         except CheckpointError as error:
             raise HubError(f"{name}: not a checkpoint: {error}") from None
-        return Path(snapshot_download(name.repo, revision=commit.name, allow_patterns=list(SERVED)))
+        return Path(
+            snapshot_download(
+                name.repo, revision=commit.name, allow_patterns=list(SERVED), ignore_patterns=list(ELSEWHERE)
+            )
+        )
 
 
 def upload(files: Mapping[str, Path | bytes], name: HubName, private: bool = False, endpoint: str | None = None) -> str:
     """Make one commit of `files` (path there -> file here, or bytes); returns its address. Raises HubError.
 
-    The repository, and the branch that `name.revision` names, are made where they are missing. Weight files that are
-    there and not in `files` are deleted in the same commit, since they would be read with the new ones.
+    The repository, and the branch that `name.revision` names, are made where they are missing. Weight files beside the
+    new ones are deleted in the same commit, since they would be read with them; what lies elsewhere stays.
     """
     _require_package()
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
@@ -97,7 +102,7 @@ def upload(files: Mapping[str, Path | bytes], name: HubName, private: bool = Fal
         if name.revision is not None:
             api.create_branch(name.repo, branch=name.revision, exist_ok=True)
         there = api.list_repo_files(name.repo, revision=name.revision)
-        stale = [path for path in there if path.endswith(".safetensors") and path not in files]
+        stale = [path for path in there if path not in files and _beside(path, files)]
         add = [
             CommitOperationAdd(path, source if isinstance(source, bytes) else str(source))
             for path, source in files.items()
@@ -109,6 +114,12 @@ def upload(files: Mapping[str, Path | bytes], name: HubName, private: bool = Fal
             revision=name.revision,
         )
     return str(commit.commit_url)
+
+
+def _beside(path: str, files: Mapping[str, Path | bytes]) -> bool:
+    """Whether a weight file lies in a folder that one of `files` puts weights into."""
+    folders = {PurePosixPath(own).parent for own in files if own.endswith(".safetensors")}
+    return path.endswith(".safetensors") and PurePosixPath(path).parent in folders
 
 
 def _require_package() -> None:

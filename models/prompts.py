@@ -31,7 +31,8 @@ def understand_caption(prompt: str, spec: DecoderSpec) -> Understood:
 
     Raises PromptError, listing words, when it knows none.
     """
-    found = indices(prompt, spec.vocabulary, spec.most_words)
+    places = {term: at for at, term in enumerate(spec.vocabulary)}
+    found = indices(prompt, places, spec.most_words)
     if not found:
         listed = ", ".join(spec.words[:40]) + (f", ... ({len(spec.words)} in all)" if len(spec.words) > 40 else "")
         raise PromptError(f"the prompt has no word that this model knows: {listed}")

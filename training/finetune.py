@@ -44,13 +44,13 @@ def take_over(network: UViT, classes: list[str], checkpoint: Path) -> TakenOver:
     for key, value in own.items():
         if key != CLASSES and key not in left:
             value.copy_(stored[key])
-    rows, table = _rows(classes, config.classes), stored[CLASSES]
+    rows, table = _rows(classes, config.conditions), stored[CLASSES]
     if table.shape[1] == own[CLASSES].shape[1]:
         own[CLASSES].copy_(table[rows])
     else:
         left.append(CLASSES)
-    known = [name for name in classes if name in config.classes]
-    return TakenOver(known, [name for name in classes if name not in config.classes], left)
+    known = [name for name in classes if name in config.conditions]
+    return TakenOver(known, [name for name in classes if name not in config.conditions], left)
 
 
 def _rows(classes: list[str], trained: list[str]) -> Tensor:

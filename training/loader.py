@@ -47,7 +47,7 @@ class Loader:
         """The shares of `step`, in order."""
         if self.pool is None:
             return self._load(self.batches.rows(step))
-        for coming in range(step, min(step + self.workers, self.steps) + 1):
+        for coming in range(step, max(step, min(step + self.workers, self.steps - 1)) + 1):
             if coming not in self._ahead:
                 self._ahead[coming] = self.pool.submit(self._load, self.batches.rows(coming))
         return self._ahead.pop(step).result()

@@ -201,10 +201,10 @@ def seconds_to_finish(planned: Planned, data: Prepared, device: str, has_tokeniz
     """Stage -> seconds of all its steps, from a few measured ones on these pictures; nothing of them is kept."""
     images, (stage, generator) = data.train, _stages(planned.recipe)
     few = images.take(torch.arange(min(MEASURED, len(images))))
-    scale = len(images) / len(few)
+    scale, accelerator = len(images) / len(few), Accelerator(cpu=device == "cpu")
 
     def seconds(task: Task, settings: TrainSettings) -> float:
-        trainer = Trainer(task, settings, Path(), Accelerator(cpu=device == "cpu"))
+        trainer = Trainer(task, settings, Path(), accelerator)
         trainer.step = settings.steps // 2  # late losses included
         return trainer.seconds_per_step() * settings.steps
 
@@ -216,16 +216,18 @@ def seconds_to_finish(planned: Planned, data: Prepared, device: str, has_tokeniz
             perceptual = PerceptualNet(planned.shape.channels, len(shown.classes))
             once = _seconds(lambda: fit(perceptual, shown, epochs=1, seed=0)) / (len(shown) / len(few))
             found["perceptual network"] = once * scale * stage.perceptual.epochs
-            perceptual.eval().requires_grad_(False)
+            perceptual.to(accelerator.device).eval().requires_grad_(False)
         found["tokenizer"] = seconds(TokenizerTask(tokenizer, images, stage.objective, perceptual), stage.train)
         if stage.refine is not None:
             refine = TokenizerTask(tokenizer, images, stage.refine.objective, perceptual)
             found["its decoder"] = seconds(refine, stage.refine.train)
-    encoder = build_tokenizer(planned.tokenizer)
+    encoder = build_tokenizer(planned.tokenizer).to(accelerator.device)
     found["tokens"] = scale * _seconds(lambda: tokenise(encoder, few.images, few.labels, flip=generator.objective.flip))
     network = generator.network
     tokens = TokenSet(torch.zeros(1, len(images), network.length, dtype=torch.long), images.labels)
-    teacher = UViT(network).eval().requires_grad_(False) if generator.objective.distil > 0 else None
+    teacher = (
+        UViT(network).to(accelerator.device).eval().requires_grad_(False) if generator.objective.distil > 0 else None
+    )
     task = MaskedTokenTask(UViT(network), tokens, generator.objective, lambda network: torch.empty(0), teacher)
     found["generator"] = seconds(task, generator.train)
     return found

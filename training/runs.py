@@ -27,6 +27,7 @@ from models.tokenizers.base import Tokenizer
 from models.tokenizers.kinds import load_tokenizer
 from models.tokenizers.vqgan import VQGAN
 from models.weights import save_checkpoint
+from training import processes
 from training.data import ImageSet, load
 from training.data.images import orientations
 from training.data.tokens import TokenSet, load_tokens, save_tokens, tokenise
@@ -85,7 +86,7 @@ def run_recipe(recipe: Recipe, where: Where, material: Material | None = None) -
 
     Raises TrainingFailed and Stopped.
     """
-    accelerator = Accelerator(cpu=where.device == "cpu")
+    accelerator = processes.accelerator(where.device)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process and not where.resume:
         clear(where.out, {"--tokenizer": where.tokenizer, "--init-from": where.init_from})
@@ -183,7 +184,8 @@ def _run_generator(
         family="maskgit",
         architecture=architecture_dict(stage.network),
         tokenizer="tokenizer",
-        classes=list(data.classes),
+        classes=[] if data.captioned else list(data.classes),
+        vocabulary=list(data.classes) if data.captioned else [],
         decoding=dict(stage.decoding),
         training=_provenance(recipe, stage.train) | dict(material.facts),
         data=[material.source],
@@ -249,7 +251,7 @@ def _teacher(stage: GeneratorStage, classes: list[str], tokenizer: Path, acceler
     config = read_config(place)
     if checkpoint_hash(tokenizer_directory(place, config)) != checkpoint_hash(tokenizer):
         raise ValueError(f"generator.objective.teacher {place}: it has another tokenizer than {tokenizer}")
-    if config.classes != classes:
+    if config.conditions != classes:
         raise ValueError(f"generator.objective.teacher {place}: it has other classes")
     network, _ = load_pair(place)
     return network.to(accelerator.device).eval().requires_grad_(False)

@@ -89,6 +89,12 @@ class MaskedTokenSettings:
     word_dropout: float = 0.1
     flip: bool = False
 
+    def __post_init__(self) -> None:
+        if (self.distil > 0) != bool(self.teacher):
+            raise ValueError("distil and teacher go together")
+        if self.disjoint and self.order == "hard":
+            raise ValueError("disjoint masks follow a random order, not order = 'hard'")
+
 
 @dataclass(frozen=True)
 class PerceptualSettings:

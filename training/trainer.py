@@ -94,7 +94,10 @@ class Trainer:
         }
         self.directory.mkdir(parents=True, exist_ok=True)
         new = self.directory / f"{STATE}.new"
-        torch.save(state, new)
+        with new.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(new, self.directory / STATE)
 
     def run(self, stop_at: int | None = None) -> nn.Module:

@@ -23,10 +23,16 @@ def read_architectures(path: Path, config: CheckpointConfig) -> tuple[UViTConfig
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from None
     tokenizer = read_tokenizer(tokenizer_directory(path, config))
+    names = config.vocabulary if network.words else config.classes
     pairs = (
         ("codebook_size", network.codebook_size, tokenizer.codebook_size, "its tokenizer has"),
         ("grid", list(network.grid), list(tokenizer.grid), "its tokenizer has"),
-        ("num_classes", network.num_classes, len(config.classes), "the names listed are"),
+        (
+            "num_classes",
+            network.num_classes,
+            len(names),
+            "the names listed are",
+        ),
     )
     for field, own, other, says in pairs:
         if own != other:

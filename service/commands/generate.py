@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 HELP = """Make pictures offline, with the server's own engine: same request and seed, same bytes.
 
 MODEL is the name of a checkpoint below --models, a directory, or org/name on the hub. PROMPT is a class name, its
-index, or a sentence that names exactly one class. Examples:
+index, or a sentence that names exactly one class; of a model trained on captions, words it knows. Examples:
 
   maskserve generate maskgit-fashion sneaker --out sneaker.png
 

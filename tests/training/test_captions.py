@@ -26,6 +26,10 @@ COLOURS = {"red": (230, 30, 30), "green": (30, 200, 40), "blue": (30, 40, 230)}
 PLACES = {"top": (slice(0, 8), slice(None)), "bottom": (slice(8, 16), slice(None))}
 
 
+def places(said: list[str]) -> dict[str, int]:
+    return {term: at for at, term in enumerate(vocabulary(said))}
+
+
 def draw(colour: str, place: str, at: int) -> Image.Image:
     pixels = np.full((16, 16, 3), 250 - at % 5, np.uint8)
     pixels[PLACES[place]] = COLOURS[colour]
@@ -55,8 +59,8 @@ def test_terms_are_words_and_pairs() -> None:
     assert terms_of("A red Circle, red!") == ["a", "red", "circle", "a red", "red circle", "circle red"]
     said = ["a red dog", "a blue dog", "a red cat"]
     assert vocabulary(said) == ("a red", "dog", "red")  # "a" is in all, the others in one only
-    assert indices("the red dog and a red fish", vocabulary(said), 10) == (0, 1, 2)
-    assert indices("the red dog and a red fish", vocabulary(said), 2) == (0, 1)
+    assert indices("the red dog and a red fish", places(said), 10) == (0, 1, 2)
+    assert indices("the red dog and a red fish", places(said), 2) == (0, 1)
     assert vocabulary(["alike", "alike"]) == ("alike",)
 
 
@@ -102,6 +106,24 @@ def test_a_wrong_line_is_named(tmp_path: Path, line: str, says: str) -> None:
     with pytest.raises(BadCaptions, match=r"captions\.jsonl") as caught:
         list_folder(tmp_path)
     assert says in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_picture_may_have_several_captions_and_be_a_link(tmp_path: Path) -> None:
+    draw("red", "top", 0).save(tmp_path / "elsewhere.png")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.png").symlink_to(tmp_path / "elsewhere.png")
+    lines = ['\ufeff{"file": "a.png", "caption": "red\u2028top"}', '{"file": "./a.png", "caption": "a flag"}']
+    (tmp_path / "data" / "captions.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    [source] = list_folder(tmp_path / "data").sources
+    assert source.caption == "red\u2028top\na flag"
+
+
+def test_a_stray_text_file_is_no_caption(tmp_path: Path) -> None:
+    for at in range(5):
+        draw("red", "top", at).save(tmp_path / f"{at}.png")
+    (tmp_path / "3.txt").write_text("0 0.5 0.5")
+    with pytest.raises(BadCaptions, match=r"1 of 5 pictures .*is that a caption\?"):
+        list_folder(tmp_path)
 
 
 def test_captions_without_a_word_are_refused(tmp_path: Path) -> None:
@@ -182,7 +204,8 @@ def test_captions_are_measured(trained: tuple[Path, str], tmp_path: Path, monkey
     CliRunner().invoke(app, command, catch_exceptions=False)
     scores = json.loads(out.read_text())
     assert scores["real"]["accuracy"] > 80 and scores["samples"]["accuracy"] > 60
-    assert "a column for each of: " in (place / "README.md").read_text()
+    card = (place / "README.md").read_text()
+    assert "a column for each of: " in card and "Caption-conditional" in card and "the captions of held-out" in card
 
 
 def test_agreement_counts_the_terms_that_are_seen() -> None:

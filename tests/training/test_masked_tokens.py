@@ -22,6 +22,7 @@ from training.objectives.masked_tokens import (
 )
 from training.objectives.task import StepContext
 from training.randomness import generator_of
+from training.recipe import read_recipe
 from training.settings import MaskedTokenSettings, TrainSettings
 from training.trainer import Trainer
 
@@ -29,11 +30,11 @@ TINY = replace(UViTConfig.preset("tiny"), dropout=0.0)
 ROWS = torch.arange(32)
 
 
-def task(teacher: UViT | None = None, **settings: Any) -> MaskedTokenTask:
+def task(master: UViT | None = None, **settings: Any) -> MaskedTokenTask:
     torch.manual_seed(0)
     tokens = TokenSet(torch.randint(32, (1, 64, 16)), torch.arange(64) % 4)
     white = torch.zeros(1, 4, 4, dtype=torch.uint8)
-    return MaskedTokenTask(UViT(TINY), tokens, MaskedTokenSettings(**settings), lambda network: white, teacher)
+    return MaskedTokenTask(UViT(TINY), tokens, MaskedTokenSettings(**settings), lambda network: white, master)
 
 
 def context(own: MaskedTokenTask, step: int = 0, mine: slice = slice(0, None, 1)) -> StepContext:
@@ -116,7 +117,7 @@ def test_a_student_comes_to_say_what_its_teacher_says(tmp_path: Path) -> None:
     teacher = UViT(TINY).eval()
     with torch.no_grad():
         teacher.mlm_layer.bias[..., :4] = 3.0
-    own = task(teacher, distil=1.0, class_dropout=0.0)
+    own = task(teacher, distil=1.0, teacher="given", class_dropout=0.0)
     made = batch(own)
     asked = made.seen, made.labels, made.masked
 
@@ -130,8 +131,25 @@ def test_a_student_comes_to_say_what_its_teacher_says(tmp_path: Path) -> None:
 
 
 def test_a_teacher_and_its_share_go_together() -> None:
-    with pytest.raises(ValueError, match="go together"):
-        task(distil=0.5)
+    with pytest.raises(ValueError, match=r"generator\.objective.*go together"):
+        read_recipe("tiny-maskgit", {"generator.objective.distil": "0.5"})
+
+
+def test_one_hidden_token_is_no_reason_for_nan() -> None:
+    own = task(order="hard")
+    assert own.hardness is not None
+    masked = torch.zeros(1, 16, dtype=torch.bool)
+    masked[0, 3] = True
+    assert own.hardness.loss(own.tokens.ids[0, :1], masked, torch.tensor([2.0])).isfinite()
+
+
+def test_every_weight_learns_where_tokens_are_wrong() -> None:
+    own = task(corrupt=0.3)
+    with torch.autocast("cpu", torch.bfloat16):
+        [loss] = own.losses(context(own))
+    loss.value.backward()
+    missing = [name for name, weight in own.network.named_parameters() if weight.grad is None]
+    assert not missing
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's compiler

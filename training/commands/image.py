@@ -3,7 +3,6 @@
 from collections import Counter
 from datetime import timedelta
 
-from accelerate import PartialState
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -22,6 +21,7 @@ from training.pictures_job import (
     run,
     seconds_to_finish,
 )
+from training.processes import processes
 from training.runs import Where
 
 NAMED = 10  # files and classes that are listed by name
@@ -29,7 +29,7 @@ NAMED = 10  # files and classes that are listed by name
 
 def train_images(job: PicturesJob, where: Where, dry_run: bool) -> None:
     """Report, and train unless `dry_run`. Raises what the parts raise."""
-    state = PartialState(cpu=where.device == "cpu")
+    state = processes(where.device)
     console = Console(quiet=not state.is_main_process)
     with explained("generator", job.out):
         planned = plan(job)
@@ -62,8 +62,7 @@ def report(console: Console, planned: Planned, data: Prepared) -> None:
         f"{len(data.train):,} to train on, {len(data.validation):,} held out; "
         f"{shape.size}x{shape.size} pixels, {colour}, {shape.aspect}"
     )
-    skipped = {str(path.relative_to(listing.folder)): why for path, why in listing.skipped.items()} | data.skipped
-    for title, files in (("left out", skipped), ("changed", data.changed)):
+    for title, files in (("left out", data.skipped), ("changed", data.changed)):
         for name, why in list(files.items())[:NAMED]:
             console.print(f"{title}: {name}: {why}", soft_wrap=True, markup=False, highlight=False)
         if len(files) > NAMED:

@@ -39,7 +39,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The split; skipped and changed: file -> what is wrong with it, or what was done about it."""
+    """The split; skipped and changed: file -> why it is left out, or what was done about it."""
 
     train: ImageSet
     validation: ImageSet
@@ -76,13 +76,15 @@ def _labels(facts: Facts, listing: Listing) -> Tensor:
     """Classes [N], or the terms of the captions [N, W]."""
     if listing.classes:
         return torch.tensor(facts.labels)
-    terms = (indices(caption, listing.conditions, listing.words) for caption in facts.captions)
+    places = {term: at for at, term in enumerate(listing.conditions)}
+    terms = (indices(caption, places, listing.words) for caption in facts.captions)
     return torch.tensor([[*row, *[-1] * (listing.words - len(row))] for row in terms])
 
 
 def fingerprint(listing: Listing, shape: Shape) -> str:
     """Changes with any file's name, class, caption, size or time, and with the shape."""
-    digest = hashlib.blake2b(repr((LAYOUT, shape, listing.classes)).encode(), digest_size=16)
+    left = sorted(map(str, listing.skipped.items()))
+    digest = hashlib.blake2b(repr((LAYOUT, shape, listing.classes, left)).encode(), digest_size=16)
     for source in listing.sources:
         stat = source.path.stat()
         digest.update(
@@ -117,6 +119,7 @@ def _kept(cache: Path, mark: str) -> Facts | None:
 
 def _decode(listing: Listing, shape: Shape, cache: Path, mark: str, tell: Callable[[], None]) -> Facts:
     facts = Facts(fingerprint=mark, training=0, files=[], labels=[], captions=[], skipped={}, changed={})
+    facts.skipped = {path.relative_to(listing.folder).as_posix(): why for path, why in listing.skipped.items()}
     cache.mkdir(parents=True, exist_ok=True)
     raw = cache / f".{PIXELS}.raw"
     with raw.open("wb") as file, ThreadPoolExecutor() as pool:

@@ -39,9 +39,12 @@ class ImageSet:
         return ImageSet(self.images[indices], self.labels[indices], self.classes)
 
 
-def orientations(data: ImageSet, limit: int = 20_000) -> ImageSet:
-    """Upright, upside down, on the side: classes that any pictures have, mirrored or not (after arXiv 1803.07728)."""
-    images = data.images[:limit]
+def orientations(data: ImageSet, most: int = 2**29) -> ImageSet:
+    """Upright, upside down, on the side: classes that any pictures have, mirrored or not (after arXiv 1803.07728).
+
+    Takes the first pictures, `most` bytes of them at the most.
+    """
+    images = data.images[: max(1, most // (3 * data.images[0].numel()))]
     views = [images, images.flip(-2), images.transpose(-2, -1)]
     labels = torch.arange(len(views)).repeat_interleave(len(images))
     return ImageSet(torch.cat(views), labels, ("upright", "upside down", "on the side"))

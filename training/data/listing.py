@@ -35,13 +35,16 @@ class Source:
 class Listing:
     """The pictures of a folder in a fixed order. `skipped`: file -> why it is left out.
 
-    `classes` are names by label; empty where every source has a caption instead.
+    `classes` are names by label; empty where every source has a caption instead. `known` are the terms, and `most` of
+    them in a caption, where a checkpoint that is there decides.
     """
 
     folder: Path
     classes: tuple[str, ...]
     sources: tuple[Source, ...]
     skipped: dict[Path, str] = field(default_factory=dict)
+    known: tuple[str, ...] = ()
+    most: int = MOST_TERMS
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -55,7 +58,7 @@ class Listing:
     @cached_property
     def conditions(self) -> tuple[str, ...]:
         """What a generator of these pictures can be asked for: the classes, or the terms of the captions."""
-        return self.classes or vocabulary(source.caption for source in self.sources)
+        return self.classes or self.known or vocabulary(source.caption for source in self.sources)
 
     @cached_property
     def words(self) -> int:
@@ -63,7 +66,7 @@ class Listing:
         if self.classes:
             return 0
         known = set(self.conditions)
-        return min(MOST_TERMS, max(sum(t in known for t in terms_of(source.caption)) for source in self.sources))
+        return min(self.most, max(sum(t in known for t in terms_of(source.caption)) for source in self.sources))
 
     @property
     def grey(self) -> bool:

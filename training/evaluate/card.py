@@ -10,6 +10,7 @@ from training.evaluate.measures import OWN, TEST
 from training.evaluate.yardstick import FASHION
 
 SAMPLES, QUALITY = "Samples", "Quality"
+NAMED = 40  # words
 CLOUDS = ("real", "samples", "blurred")
 NEIGHBOUR_SCORES = ("precision", "recall", "density", "coverage")
 
@@ -18,9 +19,13 @@ def card(name: str, config: CheckpointConfig, sections: Mapping[str, str]) -> st
     """The text of a whole README.md: what it is, `sections` by heading, and data and licence."""
     recipe = config.training.get("recipe")
     made = f"trained by `maskserve-train`, recipe `{recipe}`" if recipe else "not trained with a recipe of this project"
+    words = [term for term in config.vocabulary if " " not in term]
     classes = f"\nClasses: {', '.join(config.classes)}." if config.classes else ""
+    if words:
+        classes = f"\nPrompts: captions of {len(words):,} words, such as {', '.join(words[:NAMED])}."
     sources = "".join(f"{source.name}: {source.credit}; licence {source.licence}. " for source in config.data)
-    text = f"# {name}\n\nClass-conditional MaskGIT over image tokens; {made}.{classes}\n"
+    asked = "Caption" if words else "Class"
+    text = f"# {name}\n\n{asked}-conditional MaskGIT over image tokens; {made}.{classes}\n"
     return with_sections(text, {**sections, "Data and licence": f"{sources}Weights: {config.licence}."})
 
 
@@ -56,7 +61,7 @@ def quality_section(scores: Mapping[str, Any], codes: int, defaults: bool) -> st
     whose = "These are the checkpoint's defaults." if defaults else "These are not the checkpoint's defaults."
     return f"""Each column compares {count:,} images with the {scores["test"]:,} held-out images of {scores["data"]}:
 training images drawn at random (real: the floor), reconstructions of them, samples with the seeds {first} to
-{first + count - 1}, every class as often, and the training images at half resolution (the control, which a measure must
+{first + count - 1}, {scores["asked"]}, and the training images at half resolution (the control, which a measure must
 tell from the floor). Numbers compare only within one extractor's features and at one number of images.
 
 {tables}

@@ -19,7 +19,7 @@ from training.evaluate.report import changed, evaluate_checkpoint
 from training.evaluate.yardstick import fashion
 
 TOKENIZER_LOSSES = ("l1", "l2", "perceptual", "codebook", "commitment")
-KEPT = ("data", "test", "features", "tokenizer", "real", "blurred", "samples", "count", "seed")
+KEPT = ("data", "test", "asked", "features", "tokenizer", "real", "blurred", "samples", "count", "seed")
 
 
 def publish(

@@ -81,6 +81,7 @@ def evaluate_checkpoint(
             for extractor, real in sides
         },
         "tokenizer": score_tokenizer(tokenizer, sides, test),
+        "asked": "the captions of held-out images in turn" if test.captioned else "every class as often",
         "count": len(drawn),  # of every cloud: distances of clouds of different sizes do not compare
     }
     if is_tokenizer:

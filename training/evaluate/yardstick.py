@@ -1,6 +1,7 @@
 """What a checkpoint is measured with: real pictures it was and was not trained on, and perhaps a classifier of them."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -48,11 +49,10 @@ def own(checkpoint: Path, data: Path, cache: Path, classify: bool = True) -> Yar
     place = tokenizer_directory(checkpoint, config) if config.tokenizer else checkpoint
     sizes = read_tokenizer(place)
     listing = list_folder(data)
-    if config.classes and list(listing.conditions) != config.classes:
-        what = "classes" if listing.classes else "terms"
-        raise ValueError(
-            f"{data} has the {what} {', '.join(listing.conditions)}, the checkpoint {', '.join(config.classes)}"
-        )
+    if config.vocabulary and not listing.classes:
+        listing = replace(listing, known=tuple(config.vocabulary), most=config.architecture["words"])
+    elif config.tokenizer and list(listing.classes) != config.classes:
+        raise ValueError(f"{data} has {_named(listing.classes)}, the checkpoint {_named(config.classes)}")
     if classify and len(listing.conditions) < 2:
         raise TooFewPictures("the features `cls` are of a classifier, which needs two classes: take other --features")
     shape = Shape(sizes.resolution, sizes.in_channels, config.training.get("aspect", "crop"))
@@ -62,6 +62,12 @@ def own(checkpoint: Path, data: Path, cache: Path, classify: bool = True) -> Yar
     path = cache / f"classifier-{fingerprint(listing, shape)}.safetensors"
     classifier = _trained(pictures.train, path) if classify else None
     return Yardstick(classifier, pictures.train, pictures.validation, data.resolve().name)
+
+
+def _named(classes: Sequence[str]) -> str:
+    if not classes:
+        return "captions"
+    return f"the classes {', '.join(classes[:10])}{', ...' if len(classes) > 10 else ''}"
 
 
 def _trained(train: ImageSet, path: Path) -> Classifier:

@@ -31,8 +31,11 @@ class Hardness(nn.Module):
         return out
 
     def loss(self, ids: Tensor, masked: Tensor, entropies: Tensor) -> Tensor:
-        """Squared error at the hidden tokens: masked bool [B, L], entropies [M], the generator's loss on them."""
-        wanted = (entropies - entropies.mean()) / (entropies.std() + 1e-6)
+        """Squared error at the hidden tokens: masked bool [B, L], entropies [M], the generator's loss on them.
+
+        Relative to these very tokens: parts of a batch have other means than the whole, and do not train quite like it.
+        """
+        wanted = (entropies - entropies.mean()) / (entropies.std(correction=0) + 1e-6)
         return F.mse_loss(self(ids)[masked].float(), wanted)
 
     @torch.no_grad()

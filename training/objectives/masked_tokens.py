@@ -93,10 +93,6 @@ class MaskedTokenTask:
         picture: Picture,
         teacher: UViT | None = None,
     ) -> None:
-        if (settings.distil > 0) != (teacher is not None):
-            raise ValueError("generator.objective: distil and teacher go together")
-        if settings.disjoint and settings.order == "hard":
-            raise ValueError("generator.objective: disjoint masks follow a random order, not order = 'hard'")
         self.network, self.tokens, self.settings = network, tokens, settings
         self.draw, self.teacher = picture, teacher
         self.modules = nn.ModuleDict({"network": network})
@@ -130,19 +126,24 @@ class MaskedTokenTask:
         loss = masked = batch.weight * each.mean()
         scalars = {"masked": masked}
         if self.teacher is not None:
-            with torch.no_grad():
-                told = logits_where(self.teacher, batch.seen, batch.labels, batch.masked)
-            scalars["teacher"] = batch.weight * divergence(logits, told)
+            scalars["teacher"] = batch.weight * divergence(logits, self._told(batch))
             loss = (1 - s.distil) * masked + s.distil * scalars["teacher"]
         if s.unlike > 0:
             scalars["likeness"] = likeness(self.network)
             loss = loss + s.unlike * scalars["likeness"]
         with torch.no_grad():
             scalars["accuracy"] = (logits.argmax(-1) == targets).float().mean()
+        each = each.detach()
+        del logits  # parts of a batch wait here for each other
         yield Loss("network", loss, scalars)
         if self.hardness is not None:
-            guess = batch.weight * self.hardness.loss(batch.ids, batch.masked, each.detach())
+            guess = batch.weight * self.hardness.loss(batch.ids, batch.masked, each)
             yield Loss("hardness", guess, {"hardness": guess})
+
+    @torch.no_grad()
+    def _told(self, batch: Batch) -> Tensor:
+        assert self.teacher is not None
+        return logits_where(self.teacher, batch.seen, batch.labels, batch.masked)
 
     def _batch(self, context: StepContext) -> Batch:
         """Draws are for the whole batch, then this process takes its share.
@@ -191,6 +192,7 @@ class MaskedTokenTask:
         if self.settings.corrupt_with == "uniform":
             return (lots * config.codebook_size).long()
         logits = logits_where(self.network, seen.masked_fill(wrong, config.mask_id), labels, wrong)
+        torch.clear_autocast_cache()  # weights that were cast here carry no gradients
         return drawn(logits.float().softmax(-1), lots)
 
     def after_step(self, context: StepContext) -> dict[str, float]:
