@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-gpu lint format type bench openapi lock clean
+.PHONY: help serve test test-gpu lint format type bench chaos openapi lock clean
 
 PORT ?= 8000
 HOST ?= 127.0.0.1
@@ -39,11 +39,14 @@ type: $(DEV_ENV) ## mypy
 bench: $(DEV_ENV) ## measure on DEVICE=cpu or DEVICE=cuda
 	@$(BIN)/python -m bench --device $(DEVICE) $(ARGS)
 
+chaos: $(DEV_ENV) ## kill workers a hundred times while requests run, and count what is lost
+	@$(BIN)/python -m tests.chaos $(ARGS)
+
 openapi: $(DEV_ENV) ## regenerate openapi/openapi.json
 	@sh scripts/openapi.sh
 
 lock: $(DEV_ENV) ## install what pyproject.toml declares and pin it into the lock files
-	@$(BIN)/python -m pip install --quiet -e ".[train,eval,test,dev]"
+	@$(BIN)/python -m pip install --quiet -e ".[train,eval,hub,queue,artefacts,test,dev]"
 	@$(BIN)/python scripts/lock.py
 
 $(SERVE_ENV): requirements.lock pyproject.toml

@@ -40,7 +40,7 @@ def run(context: Context) -> None:
     tokens = _tokens(stage)
     speed = Table(
         f"Steps of {RECIPE}, batch {stage.train.batch}, bf16, {steps} at a time",
-        ["loop", "steps per second", "of the trainer's"],
+        ["loop", "steps per second", "trainer / loop"],
         note="The bare loops draw masks, run forward, cross-entropy, backward, clipping and a fused AdamW, and nothing "
         "else: no average of the weights, no curves, no states. The trainer's number includes those, and the share of "
         f"a save every {stage.train.save_every} steps; sample pictures come on top. Loops take turns.",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from models.catalogue import Catalogue
     from models.spec import DecoderSpec
     from service.dispatch.base import Dispatcher
+    from service.engine.engine import Engine
     from service.settings import Settings
 
 app = typer.Typer(
@@ -59,6 +60,12 @@ def serve(
     ] = None,
     preload: Annotated[bool | None, typer.Option(help="Load every model at start, not when first asked for.")] = None,
     tag_files: Annotated[bool | None, typer.Option(help="Write into PNG files how they were made.")] = None,
+    redis_url: Annotated[
+        str | None, typer.Option("--redis", help="Requests go to `maskserve worker` processes over this Redis.")
+    ] = None,
+    artefacts: Annotated[
+        str | None, typer.Option(help="With --redis: where results lie. A folder or s3://bucket; default: in Redis.")
+    ] = None,
     log_format: Annotated[str | None, typer.Option(help="json, console or auto.")] = None,
 ) -> None:
     """Run the HTTP server.
@@ -88,6 +95,44 @@ def serve(
         on_start=lambda: typer.echo(_greeting(url, catalogue, bool(settings.api_keys))),
     )
     server.run(sockets=[listener])
+
+
+@app.command()
+def worker(
+    names: Annotated[
+        list[Path] | None, typer.Argument(metavar="MODELS", help="What to run; the same as --models.")
+    ] = None,
+    models: ModelDirs = None,
+    redis_url: Annotated[str | None, typer.Option("--redis", help="As of `maskserve serve --redis`.")] = None,
+    artefacts: Annotated[str | None, typer.Option(help="As of `maskserve serve --artefacts`.")] = None,
+    slots: Annotated[int | None, typer.Option(help="Requests at a time; more stay in the queue for others.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads of the engine.")] = None,
+    preload: Annotated[bool | None, typer.Option(help="Load every model at start, not when first asked for.")] = None,
+    log_format: Annotated[str | None, typer.Option(help="json, console or auto.")] = None,
+) -> None:
+    """Run requests that `maskserve serve --redis URL` puts into the queue.
+
+    Start one per device, on as many machines as you like. A worker that dies loses nothing: another goes on from the
+    last saved step, with the same bytes. Ctrl-C or SIGTERM lets running requests finish, or hands them back.
+    """
+    import asyncio
+
+    from service.observe.logs import configure_process
+    from service.working import work
+
+    settings = _settings({**locals(), "models": [*(names or []), *(models or [])] or None})
+    if settings.redis_url is None:
+        _fail("which queue? Give --redis redis://HOST:6379, or MASKSERVE_REDIS_URL")
+    catalogue = _catalogue(settings)
+    if not catalogue.entries:
+        _fail(f"no checkpoint to run in {_joined(settings.models)}")
+    configure_process(settings.log_format, settings.log_level)
+    try:
+        asyncio.run(work(settings, _engine(settings, catalogue)))
+    except ValueError as error:
+        _fail(str(error))
 
 
 @app.command("models")
@@ -152,10 +197,20 @@ def _catalogue(settings: "Settings") -> "Catalogue":
 
 
 def _dispatcher(settings: "Settings", catalogue: "Catalogue") -> "Dispatcher":
-    """An engine in this process. Imports torch."""
+    """An engine in this process, or with --redis those of the workers."""
+    if settings.redis_url is not None:
+        from service.working import connected
+
+        return connected(settings, catalogue)
+    from service.dispatch.local import LocalDispatcher
+
+    return LocalDispatcher(_engine(settings, catalogue))
+
+
+def _engine(settings: "Settings", catalogue: "Catalogue") -> "Engine":
+    """Imports torch."""
     from dataclasses import replace
 
-    from service.dispatch.local import LocalDispatcher
     from service.engine.engine import Engine
     from service.engine.fingerprint import pick_device
     from service.engine.policy import Policy
@@ -169,7 +224,7 @@ def _dispatcher(settings: "Settings", catalogue: "Catalogue") -> "Dispatcher":
     if settings.preload:
         for id in catalogue.entries:
             engine.load(id)
-    return LocalDispatcher(engine)
+    return engine
 
 
 def _greeting(url: str, catalogue: "Catalogue", keys: bool) -> str:

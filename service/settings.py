@@ -35,6 +35,10 @@ class Settings(BaseSettings):
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     threads: int | None = Field(None, ge=1)
 
+    redis_url: str | None = None
+    slots: int = Field(16, ge=1)
+    artefacts: str | None = None
+
     max_waiting: int = Field(64, ge=1)
     memory_budget_bytes: int | None = Field(None, ge=1)
     tick_budget_seconds: float | None = Field(None, gt=0)

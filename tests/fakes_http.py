@@ -145,7 +145,7 @@ class FakeDispatcher:
         """Nothing runs in batches here, but a test may say so."""
         self.listeners.append(listener)
 
-    def submit(self, ticket: Ticket) -> FakeSubscription:
+    async def submit(self, ticket: Ticket) -> FakeSubscription:
         if self.refuse is not None:
             raise self.refuse
         if ticket.model not in self.catalogue.entries:

@@ -32,8 +32,8 @@ class Subscription(Protocol):
 class Dispatcher(Protocol):
     catalogue: Catalogue
 
-    def submit(self, ticket: Ticket) -> Subscription:
-        """Raises service.engine.request.Refused (QueueFull, Draining, UnknownModel, DoesNotFit, EngineDead)."""
+    async def submit(self, ticket: Ticket) -> Subscription:
+        """Raises service.engine.request.Refused (QueueFull, QueueAway, Draining, UnknownModel, DoesNotFit, ...)."""
         ...
 
     def cancel(self, ticket_id: str) -> None: ...

@@ -52,7 +52,7 @@ class LocalDispatcher:
         self.engine = engine
         self.catalogue: Catalogue = engine.catalogue
 
-    def submit(self, ticket: Ticket) -> Subscription:
+    async def submit(self, ticket: Ticket) -> Subscription:
         return LocalSubscription(self.engine, ticket)
 
     def cancel(self, ticket_id: str) -> None:

@@ -4,9 +4,14 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import structlog
+
 from models.decoder import Artifact, IterativeDecoder, Kind, Sequence, Work
 from service.engine.events import Preview, Report
 from service.engine.request import Ticket
+from service.engine.saved import Saved
+
+log = structlog.get_logger()
 
 
 class Lane(NamedTuple):
@@ -52,6 +57,7 @@ class Entry:
     busy: bool = False  # in a batch that runs
     pace: float = 0.0  # measured seconds between its steps; 0 before the first
     shortened: bool = False
+    resumed: int = 0  # steps that were done elsewhere
     partials: int = 0  # previews that were due so far
     partial: "Partial | None" = None  # the newest one that has not arrived
 
@@ -101,7 +107,13 @@ class Entry:
             queue_seconds=job.admitted - job.submitted,
             run_seconds=now - job.admitted,
             tokens=seq.made,
+            resumed_from_step=self.resumed,
         )
+
+    def saved(self, fingerprint: str) -> bytes:
+        """Its state, to go on from elsewhere; only between groups."""
+        checkpoint, seq = self.decoder.spec.checkpoint, self.seq
+        return Saved(fingerprint, checkpoint, seq.step, self.shortened, self.decoder.save(seq)).pack()
 
 
 @dataclass(eq=False, slots=True)
@@ -137,18 +149,25 @@ class Partial:
 Item = Entry | Partial
 
 
-def admitted(decoder: IterativeDecoder, ticket: Ticket) -> list[Sequence]:
-    """The ticket's samples, new or resumed; a failure leaves nothing behind. Raises ValueError where there are none."""
-    if not ticket.states:
+def admitted(decoder: IterativeDecoder, ticket: Ticket, fingerprint: str) -> list[tuple[Sequence, bool]]:
+    """The ticket's samples, and whether their plans were shortened before; a failure leaves nothing behind.
+
+    States of other numerics or weights are not gone on from: these samples start over. Raises ValueError where there
+    are no samples, or a state is damaged.
+    """
+    states = [Saved.unpack(state) for state in ticket.states]
+    if not states or not all(saved.fits(fingerprint, decoder.spec.checkpoint) for saved in states):
+        if states:
+            log.warning("starting over: the states are of another numerics or checkpoint", request=ticket.id)
         if fresh := decoder.admit(ticket.request):
-            return fresh
+            return [(seq, False) for seq in fresh]
         raise ValueError("a request makes at least one sample")
-    resumed: list[Sequence] = []
+    resumed: list[tuple[Sequence, bool]] = []
     try:
-        for sample, state in enumerate(ticket.states):
-            resumed.append(decoder.restore(ticket.request, sample, state))
+        for sample, saved in enumerate(states):
+            resumed.append((decoder.restore(ticket.request, sample, saved.state), saved.shortened))
     except Exception:
-        for seq in resumed:
+        for seq, _ in resumed:
             decoder.release(seq)
         raise
     return resumed

@@ -21,6 +21,7 @@ class Report:
     queue_seconds: float
     run_seconds: float
     tokens: int = 0  # decoded in this request
+    resumed_from_step: int = 0  # steps that another engine had done
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,12 @@ class QueueFull(Refused):
         self.retry_after = retry_after
 
 
+class QueueAway(Refused):
+    """The store that requests go through cannot be reached."""
+
+    code = "queue_unavailable"
+
+
 class Draining(Refused):
     code = "draining"
 

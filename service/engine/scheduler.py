@@ -204,7 +204,7 @@ class StepScheduler:
     def _start(self, job: Job, now: float) -> None:
         ticket, decoder = job.ticket, self._decoders[job.ticket.model]
         try:
-            sequences = admitted(decoder, ticket)
+            sequences = admitted(decoder, ticket, self.fingerprint)
         except ValueError as error:
             self._end(job, Failed(ticket.id, "invalid_value", str(error)), now)
             return
@@ -217,7 +217,10 @@ class StepScheduler:
         self._outbox.append(Started(ticket.id, len(sequences)))
         self.memory += job.memory
         self._owners[ticket.owner] += len(sequences)
-        job.entries = [Entry(job, decoder, seq, since=now, step=seq.step) for seq in sequences]
+        job.entries = [
+            Entry(job, decoder, seq, since=now, step=seq.step, resumed=seq.step, shortened=shortened)
+            for seq, shortened in sequences
+        ]
         shed = ticket.allow_fewer_steps and self._room.crowded
         with self._asking(job, now):
             for entry in job.entries:
@@ -299,7 +302,7 @@ class StepScheduler:
     def _save(self, entry: Entry) -> None:
         ticket, seq = entry.job.ticket, entry.seq
         if ticket.save and entry.decoder.at_boundary(seq):
-            self._outbox.append(Saved(ticket.id, seq.sample, seq.step, entry.decoder.save(seq)))
+            self._outbox.append(Saved(ticket.id, seq.sample, seq.step, entry.saved(self.fingerprint)))
 
     def _look(self, entry: Entry) -> None:
         """A preview is due; an older one that has not run is dropped."""

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from service.engine.events import Failed
-from service.engine.request import EngineDead, QueueFull, Refused
+from service.engine.request import EngineDead, QueueAway, QueueFull, Refused
 
 INVALID = "invalid_request_error"
 SERVER = "server_error"
@@ -79,6 +79,8 @@ def from_refused(refused: Refused) -> ApiError:
         seconds = min(60, max(1, ceil(refused.retry_after)))
         headers = {"retry-after": str(seconds)}
         return ApiError(503, str(refused), refused.code, None, SERVER, headers)
+    if isinstance(refused, QueueAway):
+        return ApiError(503, str(refused), refused.code, None, SERVER, RETRY_LATER)
     if isinstance(refused, EngineDead):
         return ApiError(503, "The engine has stopped.", refused.code, None, SERVER, RETRY_LATER)
     return from_code(refused.code, str(refused))

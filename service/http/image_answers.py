@@ -186,4 +186,5 @@ def _history(job: Job, made: Made) -> dict[str, Any]:
         "plan": report.plan,
         "steps": Steps(full=report.steps_full, reuse=report.steps_reuse),
         "shortened": report.shortened,
+        "resumed_from_step": report.resumed_from_step,
     }

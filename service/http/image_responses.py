@@ -34,6 +34,7 @@ class Picture(BaseModel):
     plan: str = Field(description="The executed plan; send it back to repeat the picture.")
     steps: Steps
     shortened: bool = False
+    resumed_from_step: int = Field(0, description="Steps that another worker had done before it was lost.")
 
 
 class Timings(BaseModel):
@@ -114,6 +115,7 @@ class CompletedImage(ImageEvent):
     plan: str
     steps: Steps
     shortened: bool
+    resumed_from_step: int
     model: str
     checkpoint: str
     fingerprint: str

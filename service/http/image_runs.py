@@ -1,8 +1,8 @@
 """Running one image request: submit its ticket, follow its events, answer whole or as a stream."""
 
 import time
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 
 import numpy as np
 
@@ -34,7 +34,7 @@ class Run:
     async def whole(self) -> tuple[list[Made], Done]:
         """All samples in order. Raises ApiError."""
         made: list[Made] = []
-        with self._subscription() as events:
+        async with self._subscription() as events:
             async for event in self._events(events):
                 if isinstance(event, SampleDone):
                     made.append(await self._keep(event))
@@ -57,7 +57,7 @@ class Run:
     async def _stream(self, name: StreamName) -> AsyncGenerator[bytes, None]:
         begun: float | None = time.perf_counter()
         started = False
-        with self._subscription() as subscription:
+        async with self._subscription() as subscription:
             patience = self.services.settings.keepalive_seconds
             async with aclosing(with_keepalive(self._events(subscription), patience)) as events:
                 async for event in events:
@@ -79,11 +79,11 @@ class Run:
                     elif (told := news(self.job, name, event)) is not None:
                         yield message(told, told.type)
 
-    @contextmanager
-    def _subscription(self) -> Iterator[Subscription]:
+    @asynccontextmanager
+    async def _subscription(self) -> AsyncIterator[Subscription]:
         metrics = self.services.metrics
         try:
-            subscription = self.services.dispatcher.submit(self.job.ticket)
+            subscription = await self.services.dispatcher.submit(self.job.ticket)
         except Refused as refused:
             metrics.rejected.labels(refused.code).inc()
             self.ended = Failed(self.job.ticket.id, refused.code)

@@ -11,6 +11,7 @@ from models.decoder import Kind
 from models.decoding.plan import Plan
 from service.engine.events import Done, Failed, Progress, SampleDone, Started, Waiting
 from service.engine.request import DoesNotFit, QueueFull
+from service.engine.saved import Saved as SavedState
 from service.engine.scheduler import StepScheduler
 from tests.fakes import (
     Outcome,
@@ -89,11 +90,27 @@ def test_resumed_samples_continue_where_they_were() -> None:
         work = source.next_work(seq)
         assert work is not None
         source.run(work, [seq])
-    resumed = toy_ticket("a", seed=3, steps=8, states=(source.save(seq),))
+    resumed = toy_ticket("a", seed=3, steps=8, states=(kept(source.save(seq)),))
     first = simulate(scheduler_with(whole), [(0.0, toy_ticket("a", seed=3, steps=8))])
     second = simulate(scheduler_with(ToyDecoder()), [(0.0, resumed)])
     assert sum(isinstance(event, Progress) for event in second.of("a")) == 4
     assert _tokens(first, "a") == _tokens(second, "a")
+    [done] = [event for event in second.of("a") if isinstance(event, SampleDone)]
+    assert done.report.resumed_from_step == 4 and done.report.shortened
+
+
+@pytest.mark.parametrize("changes", [{"fingerprint": "other"}, {"checkpoint": "other"}])
+def test_states_of_other_numerics_or_weights_start_over(changes: dict[str, str]) -> None:
+    source = ToyDecoder()
+    state = kept(source.save(source.admit(toy_request(seed=3, steps=8))[0]), **changes)
+    with capture_logs() as logged:
+        outcome = simulate(scheduler_with(ToyDecoder()), [(0.0, toy_ticket("a", seed=3, steps=8, states=(state,)))])
+    assert sum(isinstance(event, Progress) for event in outcome.of("a")) == 8
+    assert ["starting over" in line["event"] for line in logged] == [True]
+
+
+def kept(state: bytes, fingerprint: str = "print", checkpoint: str = "toy-checkpoint") -> bytes:
+    return SavedState(fingerprint, checkpoint, 4, True, state).pack()
 
 
 def _tokens(outcome: Outcome, id: str) -> list[list[int]]:
@@ -132,7 +149,7 @@ def test_a_broken_state_leaves_no_sample_behind() -> None:
     scheduler = scheduler_with(decoder)
     good = b"0;" + str(decoder.admit(toy_request())[0].plan).encode() + b";" + b"2" * 16
     decoder.live.clear()
-    outcome = simulate(scheduler, [(0.0, toy_ticket("a", n=2, states=(good, b"broken")))])
+    outcome = simulate(scheduler, [(0.0, toy_ticket("a", n=2, states=(kept(good), kept(b"broken"))))])
     assert isinstance(outcome.last("a"), Failed)
     assert at_rest(scheduler, decoder)
 

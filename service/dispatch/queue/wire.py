@@ -1,0 +1,136 @@
+"""Tickets and events as bytes: plain values in msgpack, arrays as their own bytes. Nothing is executed."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields
+from typing import Any, cast
+
+import msgpack
+import numpy as np
+
+from models.decoder import Artifact, GenerationRequest
+from models.decoding.plan import Plan
+from models.spec import Sampling
+from service.engine.events import (
+    Done,
+    Event,
+    Failed,
+    Preview,
+    Progress,
+    Report,
+    SampleDone,
+    Started,
+    Waiting,
+)
+from service.engine.request import Priority, Ticket
+
+ARRAY = 1  # msgpack's extension type of arrays
+EVENTS: Mapping[str, type[Event]] = {
+    kind.__name__: kind for kind in (Waiting, Started, Progress, Preview, SampleDone, Done, Failed)
+}
+
+
+def pack(value: object) -> bytes:
+    """Numbers, words, lists, dicts and numpy arrays."""
+    return cast(bytes, msgpack.packb(value, default=_array))
+
+
+def unpack(content: bytes) -> Any:
+    """What `pack` made. Raises ValueError for anything else."""
+    try:
+        return msgpack.unpackb(content, ext_hook=_unarray, strict_map_key=False)
+    except (msgpack.UnpackException, ValueError, TypeError) as error:
+        raise ValueError(f"not of this wire: {error}") from None
+
+
+def _array(value: object) -> object:
+    if isinstance(value, np.ndarray):
+        return msgpack.ExtType(ARRAY, msgpack.packb((value.dtype.str, value.shape, value.tobytes())))
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} does not travel")
+
+
+def _unarray(code: int, content: bytes) -> object:
+    if code != ARRAY:
+        raise ValueError(f"extension {code}")
+    kind, shape, data = msgpack.unpackb(content)
+    dtype = np.dtype(kind)
+    if dtype.hasobject:
+        raise ValueError("an array of objects")
+    return np.frombuffer(data, dtype).reshape(shape).copy()
+
+
+def ticket_bytes(ticket: Ticket, to_wall: Callable[[float], float]) -> bytes:
+    """`to_wall` turns the deadline's clock into seconds since 1970, which all processes share."""
+    request = ticket.request
+    values = {field.name: getattr(ticket, field.name) for field in fields(Ticket)}
+    values["request"] = {
+        **{field.name: getattr(request, field.name) for field in fields(GenerationRequest)},
+        "sampling": asdict(request.sampling),
+        "plan": None if request.plan is None else str(request.plan),
+    }
+    values["deadline"] = None if ticket.deadline is None else to_wall(ticket.deadline)
+    return pack({**values, "priority": int(ticket.priority)})
+
+
+def read_ticket(content: bytes, from_wall: Callable[[float], float]) -> Ticket:
+    """What `ticket_bytes` made, its deadline on the reader's clock. Raises ValueError."""
+    try:
+        values = unpack(content)
+        request = values["request"]
+        condition = request["condition"]
+        made = GenerationRequest(
+            **request
+            | {
+                "condition": tuple(condition) if isinstance(condition, list) else condition,
+                "sampling": Sampling(**request["sampling"]),
+                "plan": None if request["plan"] is None else Plan.parse(request["plan"]),
+            }
+        )
+        deadline = values["deadline"]
+        return Ticket(
+            **values
+            | {
+                "request": made,
+                "priority": Priority(values["priority"]),
+                "deadline": None if deadline is None else from_wall(deadline),
+                "states": tuple(values["states"]),
+            }
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not a ticket: {error}") from None
+
+
+def event_bytes(event: Event) -> tuple[bytes, Artifact | None]:
+    """An event without its artefact, which is too large to travel with it, and that artefact."""
+    values = {field.name: getattr(event, field.name) for field in fields(event)}
+    artifact = values.pop("artifact", None)
+    if isinstance(event, SampleDone):
+        values["report"] = asdict(event.report)
+    return pack({"event": type(event).__name__, **values}), artifact
+
+
+def read_event(content: bytes, artifact: Artifact | None = None) -> Event:
+    """What `event_bytes` parted. Raises ValueError."""
+    try:
+        values = unpack(content)
+        kind = EVENTS[values.pop("event")]
+        if kind is SampleDone:
+            values["report"] = Report(**values["report"])
+        if kind in (SampleDone, Preview):
+            values["artifact"] = artifact
+        return kind(**values)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not an event: {error}") from None
+
+
+def artifact_bytes(artifact: Artifact) -> bytes:
+    return pack({"array": artifact.array, "tokens": artifact.tokens, "extra": artifact.extra})
+
+
+def read_artifact(content: bytes) -> Artifact:
+    """Raises ValueError."""
+    try:
+        return Artifact(**unpack(content))
+    except TypeError as error:
+        raise ValueError(f"not an artefact: {error}") from None

@@ -1,0 +1,96 @@
+"""A team as an operator runs one: Redis, an API process and workers, any of which can be killed and restarted."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx2
+
+from tests.redis_server import RedisServer, redis_server
+
+ROOT = Path(__file__).parents[2]
+MODELS = ROOT / "checkpoints"
+READY_SECONDS = 90.0
+
+
+@dataclass
+class Team:
+    """`server` is Redis. Processes log into `place`."""
+
+    place: Path
+    server: RedisServer
+    url: str = ""
+    api: "subprocess.Popen[bytes] | None" = None
+    workers: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
+    started: int = 0
+
+    def start_api(self, *options: str) -> None:
+        port = int(self.url.rsplit(":", 1)[1]) if self.url else 0
+        self.api = self._start("api", "serve", "--port", str(port), *options)
+        log = self.place / f"api-{self.started}.log"
+        address = _until(
+            lambda: next((line for line in log.read_text().splitlines() if "http://" in line), ""), self.api
+        )
+        self.url = next(word for word in address.split() if word.startswith("http://"))
+
+    def start_worker(self, *options: str) -> "subprocess.Popen[bytes]":
+        worker = self._start("worker", "worker", "--threads", "1", "--preload", *options)
+        self.workers.append(worker)
+        log = self.place / f"worker-{self.started}.log"
+        _until(lambda: "working" in log.read_text(), worker)
+        return worker
+
+    def kill(self, worker: "subprocess.Popen[bytes]") -> None:
+        """SIGKILL: no word to anybody."""
+        worker.kill()
+        worker.wait()
+        self.workers.remove(worker)
+
+    def _start(self, name: str, command: str, *options: str) -> "subprocess.Popen[bytes]":
+        self.started += 1
+        call = [sys.executable, "-m", "service.cli", command, "--redis", self.server.url]
+        call += ["--models", str(MODELS), "--log-format", "json", *options]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        with (self.place / f"{name}-{self.started}.log").open("wb") as log:
+            return subprocess.Popen(call, stdout=log, stderr=subprocess.STDOUT, env=environment)
+
+    def ask(self, timeout: float = 120.0, **body: object) -> httpx2.Response:
+        """One generation, waited for."""
+        return httpx2.post(f"{self.url}/v1/images/generations", json=body, timeout=timeout)
+
+    def end(self) -> None:
+        for process in (*self.workers, self.api):
+            if process is not None and process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+                process.wait()
+
+
+@contextmanager
+def team(place: Path, workers: int = 2, appendonly: bool = False) -> Iterator[Team]:
+    """A team that works."""
+    with redis_server(place, appendonly) as server:
+        assert isinstance(server, RedisServer)
+        made = Team(place, server)
+        try:
+            made.start_api()
+            for _ in range(workers):
+                made.start_worker()
+            yield made
+        finally:
+            made.end()
+
+
+def _until(met, process: "subprocess.Popen[bytes]"):  # type: ignore[no-untyped-def]
+    end = time.monotonic() + READY_SECONDS
+    while not (found := met()):
+        assert process.poll() is None, "the process ended"
+        assert time.monotonic() < end, "the process does not come up"
+        time.sleep(0.02)
+    return found
