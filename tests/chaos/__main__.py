@@ -121,6 +121,10 @@ class Killer(threading.Thread):
                     time.sleep(0.01)
 
 
+def passed(share: float, window: tuple[float, float]) -> bool:
+    return window[0] <= share < window[1]
+
+
 def twice(members: Team) -> int:
     """Results and ends that a stream holds more than once."""
     extra = 0
@@ -166,9 +170,7 @@ def verdict(console: Console, jobs: int, found: Found, right: dict[int, list[str
     differing = sum(digests(answer) != right[job % SEEDS] for job, answer in good)
     resumed = sum(any(one["resumed_from_step"] > 0 for one in answer["data"]) for _, answer in good)
     between = sum(0 < share < 1 for share in found.progress)
-    console.print(
-        f"requests under way at a worker's death: {len(found.progress)}, {between} between first and last step"
-    )
+    console.print(f"requests under way at a worker's death: {len(found.progress)}, {between} of them between two steps")
     bars = Counter(min(TENTHS - 1, int(share * TENTHS)) for share in found.progress)
     for tenth in range(TENTHS):
         console.print(f"  {10 * tenth:3}-{10 * tenth + 10:3} % done  {'#' * bars[tenth]} {bars[tenth]}")
