@@ -81,7 +81,7 @@ def _asked_for(listing: Listing) -> Table:
     if not listing.classes:
         found = Counter(word for source in listing.sources for word in set(words_of(source.caption)))
         known = [word for word in listing.conditions if " " not in word]
-        table = Table("word", "captions", title=f"{len(listing):,} captions of {len(known):,} words", box=None)
+        table = Table("word", f"of {len(listing):,} captions", box=None)
         rows = [(word, found[word]) for word in known]
     else:
         table = Table("class", "pictures", box=None)
