@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 CONNECT_SECONDS = 1.0
+ANSWER_SECONDS = 5.0  # a silent Redis is a lost one
 
 
 def connected(settings: Settings, catalogue: Catalogue) -> "QueueDispatcher":
@@ -31,7 +32,9 @@ def connected(settings: Settings, catalogue: Catalogue) -> "QueueDispatcher":
 
 
 async def work(settings: Settings, engine: "Engine") -> None:
-    """Take requests until Ctrl-C or SIGTERM; then drain. Raises ValueError for an address that is none."""
+    """Take requests until Ctrl-C or SIGTERM; then drain. Raises ValueError for an address that is none, SystemExit when
+    the engine died.
+    """
     redis, store = _redis(settings), _store(settings)
     from service.dispatch.queue.worker import QueueWorker
 
@@ -46,6 +49,9 @@ async def work(settings: Settings, engine: "Engine") -> None:
     log.info("draining", seconds=settings.drain_seconds, running=len(worker.runs))
     await worker.stop(settings.drain_seconds)
     await working
+    if worker.broken:
+        log.error("the engine has stopped; what ran goes on elsewhere")
+        raise SystemExit(1)
     await asyncio.to_thread(engine.stop)
     await store.close()
     await redis.aclose()
@@ -57,7 +63,13 @@ def _redis(settings: Settings) -> "Redis":
     except ImportError:
         raise ValueError("workers need two more packages: pip install 'maskserve[queue]'") from None
     assert settings.redis_url is not None
-    return Redis.from_url(settings.redis_url, socket_connect_timeout=CONNECT_SECONDS)
+    return Redis.from_url(
+        settings.redis_url,
+        socket_connect_timeout=CONNECT_SECONDS,
+        socket_timeout=ANSWER_SECONDS,
+        socket_keepalive=True,
+        health_check_interval=10,
+    )
 
 
 def _store(settings: Settings) -> "Store":

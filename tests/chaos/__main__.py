@@ -43,7 +43,8 @@ class Found:
 
 
 def body(job: int) -> dict[str, Any]:
-    return {"prompt": str(job % 10), "n": SAMPLES, "num_inference_steps": STEPS, "seed": job % SEEDS}
+    seed = job % SEEDS
+    return {"prompt": str(seed % 10), "n": SAMPLES, "num_inference_steps": STEPS, "seed": seed}
 
 
 def expected() -> dict[int, list[str]]:

@@ -2,29 +2,33 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from math import ceil
+from typing import TypeVar
 
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from models.catalogue import Catalogue
-from service.artefacts.base import Store
+from service.artefacts.base import Store, StoreAway
 from service.dispatch.base import Health, Subscription
-from service.dispatch.queue.names import new_job, open_queues
-from service.dispatch.queue.records import WAKE, Records
-from service.dispatch.queue.wire import event_bytes, read_artifact, read_event, ticket_bytes
+from service.dispatch.queue.records import Records
+from service.dispatch.queue.wire import read_artifact, read_event, ticket_bytes
 from service.engine.batch import StepRecord
 from service.engine.events import Done, Event, Failed, Preview, SampleDone, Terminal
 from service.engine.request import Draining, QueueAway, QueueFull, Ticket, UnknownModel
 
 log = structlog.get_logger()
 
-AWAY_SECONDS = 2.0  # how long a new request waits for Redis
-LOST_SECONDS = 60.0  # how long a running one does
+T = TypeVar("T")
+
+AWAY_SECONDS = 2.0  # how long a new request waits for Redis, and how long it counts as away after a failure
+LOST_SECONDS = 60.0  # how long a running one waits
+SILENCE_SECONDS = 10.0  # without an event, after which it is looked whether Redis still has the request
+COUNT_SECONDS = 1.0  # between counts of what waits
 SMOOTHING = 0.1  # of the measured seconds per request
+GONE = (RedisError, OSError, StoreAway)
 
 
 class QueueDispatcher:
@@ -33,13 +37,14 @@ class QueueDispatcher:
     def __init__(self, redis: Redis, catalogue: Catalogue, store: Store, max_waiting: int, keep_seconds: int) -> None:
         self.redis, self.catalogue, self.store, self.max_waiting = redis, catalogue, store, max_waiting
         self.records = Records(redis, keep_seconds)
-        self.queues = open_queues(redis, catalogue.entries)
         self.subscriptions: dict[str, QueueSubscription] = {}
         self.pace = 1.0  # seconds between two requests that end, while some wait
         self._ended = 0.0
         self._draining = False
-        self._away = False
-        self._counted = (0, 0)  # waiting, running, when last looked
+        self._away_until = 0.0
+        self._waiting = self._running = 0
+        self._counted = 0.0
+        self._counting: asyncio.Task[None] | None = None
 
     async def submit(self, ticket: Ticket) -> Subscription:
         """Raises Refused."""
@@ -47,38 +52,18 @@ class QueueDispatcher:
             raise Draining("the server is shutting down")
         if ticket.model not in self.catalogue.entries:
             raise UnknownModel(f"there is no model {ticket.model!r}")
+        content = ticket_bytes(ticket, lambda at: at - self.now() + time.time())
         try:
             async with asyncio.timeout(AWAY_SECONDS):
-                await self._enqueue(ticket)
+                taken = await self.records.open(ticket.id, content, ticket.model, ticket.priority, self.max_waiting)
         except (RedisError, OSError, TimeoutError) as error:
-            self._away = True
+            self._away_until = self.now() + AWAY_SECONDS
             log.error("the queue cannot be reached", why=str(error) or type(error).__name__)
             raise QueueAway("the queue cannot be reached; try again soon") from None
-        self._away = False
-        subscription = QueueSubscription(self, ticket)
-        self.subscriptions[ticket.id] = subscription
+        if not taken:
+            raise QueueFull(max(1.0, self.pace * self.max_waiting))
+        subscription = self.subscriptions[ticket.id] = QueueSubscription(self, ticket, content)
         return subscription
-
-    async def _enqueue(self, ticket: Ticket) -> None:
-        waiting = await self.waiting()
-        if waiting >= self.max_waiting:
-            raise QueueFull(max(1.0, self.pace * waiting))
-        content = ticket_bytes(ticket, lambda at: at - self.now() + time.time())
-        if await self.records.open(ticket.id, content):
-            try:
-                await self.queues[ticket.model, ticket.priority].enqueue(new_job(ticket.id))
-            except BaseException:
-                with suppress(RedisError, OSError):
-                    await self.records.forget(ticket.id)
-                raise
-            await self.redis.publish(WAKE, ticket.model)
-
-    async def waiting(self) -> int:
-        """Requests that no worker has taken."""
-        counts = await asyncio.gather(*(queue.count("queued") for queue in self.queues.values()))
-        active = await asyncio.gather(*(queue.count("active") for queue in self.queues.values()))
-        self._counted = (sum(counts), sum(active))
-        return sum(counts)
 
     def cancel(self, ticket_id: str) -> None:
         if subscription := self.subscriptions.get(ticket_id):
@@ -91,12 +76,25 @@ class QueueDispatcher:
         """Batches run in workers; nothing is heard of them here."""
 
     def health(self) -> Health:
-        waiting, running = self._counted
-        ready = not self._draining and not self._away
-        return Health(True, ready, running, waiting, "the queue cannot be reached" if self._away else "")
+        """Counts are those of a moment ago."""
+        if self.now() - self._counted > COUNT_SECONDS and (self._counting is None or self._counting.done()):
+            with suppress(RuntimeError):  # no event loop runs: nobody serves
+                self._counting = asyncio.get_running_loop().create_task(self._count())
+        away = self.now() < self._away_until
+        detail = "the queue cannot be reached" if away else ""
+        return Health(True, not self._draining and not away, self._running, self._waiting, detail)
+
+    async def _count(self) -> None:
+        self._counted = self.now()
+        try:
+            async with asyncio.timeout(AWAY_SECONDS):
+                self._waiting = await self.records.waiting(self.catalogue.entries)
+                self._running = await self.records.running()
+        except (RedisError, OSError, TimeoutError):
+            self._away_until = self.now() + AWAY_SECONDS
 
     async def drain(self, timeout: float) -> None:
-        """Requests that are still under way stay in the queue; their clients may come back for them."""
+        """Refuse new requests; those that do not end in time stay in the queue, their clients are told to come back."""
         self._draining = True
         end = self.now() + timeout
         while self.subscriptions and self.now() < end:
@@ -105,96 +103,108 @@ class QueueDispatcher:
             subscription.leave()
 
     def ended(self, id: str) -> None:
-        """A request is over: measure how fast they go."""
-        self.subscriptions.pop(id, None)
+        """A request is over: measure how fast they go while others wait."""
+        if self.subscriptions.pop(id, None) is None:
+            return
         now = self.now()
-        if self._ended:
+        if self._ended and self._waiting:
             self.pace += SMOOTHING * (min(60.0, now - self._ended) - self.pace)
         self._ended = now
-
-    def retry_after(self) -> int:
-        return ceil(max(1.0, self.pace * self._counted[0]))
 
 
 class QueueSubscription:
     """The events of one request, read from its stream; an interrupted connection is taken up again."""
 
-    def __init__(self, dispatcher: QueueDispatcher, ticket: Ticket, after: str = "0") -> None:
-        self._dispatcher, self._ticket, self._after = dispatcher, ticket, after
+    def __init__(self, dispatcher: QueueDispatcher, ticket: Ticket, content: bytes, after: str = "0") -> None:
+        self._dispatcher, self._ticket, self._content, self._after = dispatcher, ticket, content, after
         self._over = self._left = False
         self._cancelling: asyncio.Task[None] | None = None
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         seen: set[int] = set()
+        heard = self._dispatcher.now()
         try:
             while not self._over and not self._left:
-                for at, content in await self._read():
+                entries = await self._surely(lambda: self._dispatcher.records.events(self._ticket.id, self._after))
+                if entries is None:
+                    yield self._failed("internal_error", "the queue is gone")
+                    return
+                now = self._dispatcher.now()
+                if self._ticket.deadline is not None and not entries and now > self._ticket.deadline + 1.0:
+                    yield self._failed("deadline_exceeded", "the deadline passed")
+                    return
+                if entries:
+                    heard = now
+                elif now - heard > SILENCE_SECONDS:
+                    await self._surely(self._revive)
+                    heard = now
+                for at, content in entries:
                     self._after = at
-                    event = await self._event(content)
-                    if isinstance(event, SampleDone):
-                        seen.add(event.report.sample)
-                    if isinstance(event, Done):
-                        for late in await self._missed(seen):  # the capped stream had lost them
-                            yield late
-                    self._over = isinstance(event, Terminal)
-                    if event is not None:
+                    for event in await self._told(content, seen):
+                        self._over = isinstance(event, Terminal)
                         yield event
+                        if self._over:
+                            return
             if self._left and not self._over:
                 yield Failed(self._ticket.id, "draining", "the server is shutting down")
         finally:
             self.close()
 
-    async def _read(self) -> list[tuple[str, bytes]]:
-        """Waits for Redis to come back, for a while."""
-        lost: float | None = None
-        while True:
-            try:
-                return await self._dispatcher.records.events(self._ticket.id, self._after)
-            except (RedisError, OSError) as error:
-                now = time.monotonic()
-                lost = now if lost is None else lost
-                if now - lost > LOST_SECONDS:
-                    log.error("the queue is gone", request=self._ticket.id, why=str(error))
-                    failed, _ = event_bytes(Failed(self._ticket.id, "internal_error", "the queue is gone"))
-                    return [(self._after, failed)]
-                await asyncio.sleep(0.2)
+    def _failed(self, code: str, message: str) -> Failed:
+        """The request is not waited for any longer, and is cancelled."""
+        return Failed(self._ticket.id, code, message)
+
+    async def _revive(self) -> bool:
+        ticket = self._ticket
+        await self._dispatcher.records.revive(ticket.id, self._content, ticket.model, ticket.priority)
+        return True
+
+    async def _told(self, content: bytes, seen: set[int]) -> list[Event]:
+        """What an entry of the stream tells; before Done also the samples that the capped stream had lost."""
+        event = await self._event(content)
+        if isinstance(event, SampleDone):
+            seen.add(event.report.sample)
+        if not isinstance(event, Done):
+            return [] if event is None else [event]
+        made = await self._surely(lambda: self._dispatcher.records.made(self._ticket.id)) or {}
+        late = [await self._event(kept) for sample, kept in sorted(made.items()) if sample not in seen]
+        return [*(found for found in late if found is not None), event]
 
     async def _event(self, content: bytes) -> Event | None:
         """None for a preview whose picture is gone by now."""
-        event = read_event(content)
-        if isinstance(event, SampleDone | Preview):
-            stored = await self._dispatcher.store.get(artefact_key(event))
-            if stored is not None:
-                return read_event(content, read_artifact(stored))
-            if isinstance(event, SampleDone):
-                return Failed(self._ticket.id, "internal_error", "the result has expired")
+        event, key = read_event(content)
+        if not isinstance(event, SampleDone | Preview):
+            return event
+        stored = await self._surely(lambda: self._dispatcher.store.get(key), wait=isinstance(event, SampleDone))
+        if stored is not None:
+            return read_event(content, read_artifact(stored))[0]
+        if isinstance(event, Preview):
             return None
-        return event
+        return Failed(self._ticket.id, "internal_error", "the result is gone")
 
-    async def _missed(self, seen: set[int]) -> list[Event]:
-        made = await self._dispatcher.records.made(self._ticket.id)
-        found = [await self._event(content) for sample, content in sorted(made.items()) if sample not in seen]
-        return [event for event in found if event is not None]
+    async def _surely(self, act: Callable[[], Awaitable[T]], wait: bool = True) -> T | None:
+        """Redis and the store may be away for a while; None when they do not come back, or are not waited for."""
+        end = time.monotonic() + (LOST_SECONDS if wait else 0.0)
+        while True:
+            try:
+                return await act()
+            except GONE as error:
+                if time.monotonic() >= end:
+                    log.error("not reached", request=self._ticket.id, why=str(error) or type(error).__name__)
+                    return None
+                await asyncio.sleep(0.2)
 
     def leave(self) -> None:
         """Stop reading; the request goes on."""
         self._left = True
 
     def close(self) -> None:
-        if self._over or self._left:
-            self._dispatcher.ended(self._ticket.id)
-            return
-        self._over = True
+        """Cancels, unless it is over or was left."""
         self._dispatcher.ended(self._ticket.id)
-        self._cancelling = asyncio.ensure_future(self._cancel())
+        if not self._over and not self._left:
+            self._over = True
+            self._cancelling = asyncio.ensure_future(self._cancel())
 
     async def _cancel(self) -> None:
         with suppress(RedisError, OSError):
             await self._dispatcher.records.cancel(self._ticket.id)
-
-
-def artefact_key(event: SampleDone | Preview) -> str:
-    """Where the picture of an event lies. A later attempt makes the same bytes, so the names are the same."""
-    if isinstance(event, SampleDone):
-        return f"{event.request}/final-{event.report.sample}"
-    return f"{event.request}/partial-{event.sample}-{event.index}"

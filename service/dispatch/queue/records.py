@@ -1,75 +1,36 @@
-"""What Redis holds of a request beside the queue: its ticket, attempts, saved states, results and events.
+"""All that Redis holds of requests. Who may do what with them is decided by scripts that run in one step each.
 
-Everything that decides who may publish is a script that runs in Redis as one step. An attempt is one worker's try; only
-the newest may write, so a worker that slept past its lease changes nothing when it wakes.
+An *attempt* is one worker's try at a request; only the newest writes. A *lease* says until when, by Redis's own clock,
+its worker may be silent; requests whose lease ran out go back to the head of their queue.
 
-    PREFIX:job:ID      hash   ticket, attempt, worker, deaths, alone, stuck, step, cancelled, over
-    PREFIX:states:ID   hash   sample -> saved state
-    PREFIX:made:ID     hash   sample -> SampleDone, set once
-    PREFIX:events:ID   stream events, capped
+    PREFIX:queue:MODEL:CLASS  list   ids that wait
+    PREFIX:leases             zset   id -> end of its lease
+    PREFIX:job:ID             hash   ticket, queue, at, attempt, worker, step, deaths, alone, stuck, and
+                                     cancelled, handed, over where that is so
+    PREFIX:states:ID          hash   sample -> saved state
+    PREFIX:made:ID            hash   sample -> SampleDone, set once
+    PREFIX:events:ID          stream events, capped
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
+from service.dispatch.queue import scripts
+from service.engine.request import Priority
+
 PREFIX = "maskserve"
-WAKE, CANCEL = f"{PREFIX}:wake", f"{PREFIX}:cancel"  # channels
+WAKE, CANCEL, LEASES = f"{PREFIX}:wake", f"{PREFIX}:cancel", f"{PREFIX}:leases"
+LEASE_SECONDS = 3.0
 EVENTS_KEPT = 1000
 UNFINISHED_SECONDS = 24 * 3600
+LEAST_KEPT_SECONDS = 300  # readers need some time for the last event
+AGING_SECONDS = 15.0  # of waiting raise a request by one class
 LONELY_AFTER = 2  # deaths of workers, after which a request runs alone
 HOPELESS_AFTER = 2  # deaths while alone without a step forward, after which it fails
-
-BEGIN = """
-if redis.call('EXISTS', KEYS[1]) == 0 or redis.call('HEXISTS', KEYS[1], 'over') == 1 then return nil end
-local attempt = redis.call('HINCRBY', KEYS[1], 'attempt', 1)
-if attempt > 1 and redis.call('HDEL', KEYS[1], 'handed') == 0 then
-    redis.call('HINCRBY', KEYS[1], 'deaths', 1)
-    if redis.call('HGET', KEYS[1], 'alone') == (redis.call('HGET', KEYS[1], 'step') or '0') then
-        redis.call('HINCRBY', KEYS[1], 'stuck', 1)
-    end
-end
-redis.call('HDEL', KEYS[1], 'alone')
-redis.call('HSET', KEYS[1], 'worker', ARGV[1])
-local stuck = tonumber(redis.call('HGET', KEYS[1], 'stuck') or '0')
-local cancelled = redis.call('HEXISTS', KEYS[1], 'cancelled')
-local deaths = tonumber(redis.call('HGET', KEYS[1], 'deaths') or '0')
-return {attempt, deaths, stuck, cancelled, redis.call('HGET', KEYS[1], 'ticket')}
-"""
-
-PUBLISH = """
-if redis.call('HGET', KEYS[1], 'attempt') ~= ARGV[1] or redis.call('HEXISTS', KEYS[1], 'over') == 1 then return 0 end
-if ARGV[3] == 'SampleDone' and redis.call('HSETNX', KEYS[3], ARGV[4], ARGV[2]) == 0 then return 1 end
-redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[5], '*', 'event', ARGV[2])
-if ARGV[3] == 'Done' or ARGV[3] == 'Failed' then
-    redis.call('HSET', KEYS[1], 'over', ARGV[3])
-    redis.call('DEL', KEYS[4])
-    for i = 1, 3 do redis.call('EXPIRE', KEYS[i], ARGV[6]) end
-else
-    redis.call('EXPIRE', KEYS[2], ARGV[7])
-    redis.call('EXPIRE', KEYS[3], ARGV[7])
-end
-return 1
-"""
-
-ALONE = """
-if redis.call('HGET', KEYS[1], 'attempt') ~= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[1], 'alone', redis.call('HGET', KEYS[1], 'step') or '0')
-return 1
-"""
-
-KEEP = """
-if redis.call('HGET', KEYS[1], 'attempt') ~= ARGV[1] or redis.call('HEXISTS', KEYS[1], 'over') == 1 then return 0 end
-redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
-redis.call('EXPIRE', KEYS[2], ARGV[5])
-if tonumber(ARGV[4]) > tonumber(redis.call('HGET', KEYS[1], 'step') or '0') then
-    redis.call('HSET', KEYS[1], 'step', ARGV[4])
-end
-return 1
-"""
 
 
 @dataclass(frozen=True)
@@ -94,34 +55,40 @@ class Attempt:
 
 
 class Records:
-    """`keep_seconds`: how long results and events of a finished request stay."""
+    """`keep_seconds`: how long results and events of a finished request stay, five minutes at least."""
 
     def __init__(self, redis: Redis, keep_seconds: int) -> None:
         self.redis: Any = redis  # whose annotations hold for its synchronous twin
-        self.keep_seconds = keep_seconds
-        self._begin = redis.register_script(BEGIN)
-        self._publish = redis.register_script(PUBLISH)
-        self._alone = redis.register_script(ALONE)
-        self._keep = redis.register_script(KEEP)
+        self.keep_seconds = max(LEAST_KEPT_SECONDS, keep_seconds)
+        self._run = {name: redis.register_script(text) for name, text in scripts.ALL.items()}
+
+    async def _script(self, name: str, id: str, *args: object) -> Any:
+        return await self._run[name](keys=[PREFIX, id], args=[*args])  # type: ignore[list-item]
 
     # -- the API's side
 
-    async def open(self, id: str, ticket: bytes) -> bool:
-        """Note a new request; False when there is one of that id."""
-        fresh = await self.redis.hsetnx(_key("job", id), "ticket", ticket)
-        if fresh:
-            await self.redis.expire(_key("job", id), UNFINISHED_SECONDS)
-        return bool(fresh)
+    async def open(self, id: str, ticket: bytes, model: str, priority: Priority, most: int) -> bool:
+        """Queue a request; False when `most` of its model wait already. Once more the same id changes nothing."""
+        return bool(await self._script("open", id, ticket, model, int(priority), most, UNFINISHED_SECONDS))
 
-    async def forget(self, id: str) -> None:
-        """As if it had never been: it could not be queued."""
-        await self.redis.delete(*(_key(kind, id) for kind in ("job", "states", "made", "events")))
+    async def revive(self, id: str, ticket: bytes, model: str, priority: Priority) -> None:
+        """Queue it again if Redis has lost it, or its place: a crash of Redis may lose its last second."""
+        await self._script("revive", id, ticket, model, int(priority), UNFINISHED_SECONDS)
 
     async def cancel(self, id: str) -> None:
-        """Running workers hear of it at once, a later one when it begins."""
-        if await self.redis.exists(_key("job", id)):
-            await self.redis.hset(_key("job", id), "cancelled", 1)
-            await self.redis.publish(CANCEL, id)
+        """A waiting request is over at once; the worker of a running one hears of it."""
+        await self._script("cancel", id, self.keep_seconds)
+
+    async def waiting(self, models: Iterable[str]) -> int:
+        """Requests that no worker has taken."""
+        async with self.redis.pipeline(transaction=False) as pipe:
+            for model in models:
+                for priority in Priority:
+                    pipe.llen(f"{PREFIX}:queue:{model}:{int(priority)}")
+            return sum(await pipe.execute())
+
+    async def running(self) -> int:
+        return int(await self.redis.zcard(LEASES))
 
     async def events(self, id: str, after: str = "0", block_ms: int = 1000) -> list[tuple[str, bytes]]:
         """Events behind the stream position `after`, with theirs; waits for some, up to `block_ms`."""
@@ -135,22 +102,32 @@ class Records:
 
     # -- the worker's side
 
-    async def begin(self, id: str, worker: str) -> Attempt | None:
-        """A new attempt, by `worker`, which fences off the older ones; None when the request is over or unknown."""
-        found = await self._begin(keys=[_key("job", id)], args=[worker])
-        return None if found is None else Attempt(id, found[0], found[1], found[2], bool(found[3]), found[4])
+    async def take(self, models: Iterable[str], worker: str) -> Attempt | None:
+        """The most urgent waiting request of these models, as a new attempt with a lease; older ones are fenced off."""
+        args = (worker, int(1000 * LEASE_SECONDS), int(1000 * AGING_SECONDS), *models)
+        found = await self._script("take", "", *args)
+        if found is None:
+            return None
+        id, number, deaths, stuck, cancelled, ticket = found
+        return Attempt(id.decode(), number, deaths, stuck, bool(cancelled), ticket)
+
+    async def beat(self, attempt: Attempt) -> bool | None:
+        """Renew the lease. True: the request is to be cancelled; None: somebody else has it, or it is over."""
+        found = await self._script("beat", attempt.id, attempt.number, int(1000 * LEASE_SECONDS))
+        return None if found < 0 else bool(found)
+
+    async def alone(self, attempt: Attempt) -> None:
+        """From now on nothing else runs on its worker: a death counts against the request."""
+        await self._script("alone", attempt.id, attempt.number)
 
     async def publish(self, attempt: Attempt, event: bytes, kind: str, sample: int = -1) -> bool:
         """False when the attempt is not the newest, or the request is over: stop working on it."""
-        keys = [_key(part, attempt.id) for part in ("job", "events", "made", "states")]
         caps = (EVENTS_KEPT, self.keep_seconds, UNFINISHED_SECONDS)
-        return bool(await self._publish(keys=keys, args=(attempt.number, event, kind, sample, *caps)))
+        return bool(await self._script("publish", attempt.id, attempt.number, event, kind, sample, *caps))
 
     async def keep(self, attempt: Attempt, sample: int, step: int, state: bytes) -> bool:
         """Replace the saved state of a sample; False as for `publish`."""
-        keys = [_key("job", attempt.id), _key("states", attempt.id)]
-        args = (attempt.number, sample, state, step, UNFINISHED_SECONDS)
-        return bool(await self._keep(keys=keys, args=args))
+        return bool(await self._script("keep", attempt.id, attempt.number, sample, state, step, UNFINISHED_SECONDS))
 
     async def states(self, id: str, samples: int) -> tuple[bytes, ...]:
         """One state per sample; none at all unless every sample has one."""
@@ -158,13 +135,13 @@ class Records:
         kept = [found.get(str(sample).encode()) for sample in range(samples)]
         return tuple(state for state in kept if state is not None) if None not in kept else ()
 
-    async def alone(self, attempt: Attempt) -> None:
-        """From now on nothing else runs on its worker: a death counts against the request."""
-        await self._alone(keys=[_key("job", attempt.id)], args=[attempt.number])
-
     async def hand_back(self, attempt: Attempt) -> None:
-        """The next attempt does not count this one as a death."""
-        await self.redis.hset(_key("job", attempt.id), "handed", 1)
+        """To the head of its queue; the next attempt does not count this one as a death."""
+        await self._script("hand_back", attempt.id, attempt.number)
+
+    async def sweep(self) -> int:
+        """Requests whose lease ran out, back into their queues; how many."""
+        return int(await self._script("sweep", ""))
 
 
 async def heard(channel: PubSub) -> AsyncIterator[tuple[str, str]]:

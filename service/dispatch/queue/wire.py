@@ -101,25 +101,25 @@ def read_ticket(content: bytes, from_wall: Callable[[float], float]) -> Ticket:
         raise ValueError(f"not a ticket: {error}") from None
 
 
-def event_bytes(event: Event) -> tuple[bytes, Artifact | None]:
-    """An event without its artefact, which is too large to travel with it, and that artefact."""
+def event_bytes(event: Event, key: str = "") -> tuple[bytes, Artifact | None]:
+    """An event without its artefact, which is too large to travel with it and lies under `key`, and that artefact."""
     values = {field.name: getattr(event, field.name) for field in fields(event)}
     artifact = values.pop("artifact", None)
     if isinstance(event, SampleDone):
         values["report"] = asdict(event.report)
-    return pack({"event": type(event).__name__, **values}), artifact
+    return pack({"event": type(event).__name__, "key": key, **values}), artifact
 
 
-def read_event(content: bytes, artifact: Artifact | None = None) -> Event:
-    """What `event_bytes` parted. Raises ValueError."""
+def read_event(content: bytes, artifact: Artifact | None = None) -> tuple[Event, str]:
+    """What `event_bytes` parted, and where the artefact lies. Raises ValueError."""
     try:
         values = unpack(content)
-        kind = EVENTS[values.pop("event")]
+        kind, key = EVENTS[values.pop("event")], values.pop("key")
         if kind is SampleDone:
             values["report"] = Report(**values["report"])
         if kind in (SampleDone, Preview):
             values["artifact"] = artifact
-        return kind(**values)
+        return kind(**values), key
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not an event: {error}") from None
 

@@ -10,48 +10,49 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
-from saq import Job, Status
 
 from service.artefacts.base import Store, StoreAway, StoreFull
-from service.dispatch.local import LocalDispatcher
-from service.dispatch.queue.client import artefact_key
-from service.dispatch.queue.names import open_queues
-from service.dispatch.queue.records import CANCEL, UNFINISHED_SECONDS, WAKE, Attempt, Records, heard
+from service.dispatch.local import STALE, LocalDispatcher
+from service.dispatch.queue.records import CANCEL, LEASE_SECONDS, WAKE, Attempt, Records, heard
 from service.dispatch.queue.wire import artifact_bytes, event_bytes, read_ticket
 from service.engine.engine import Engine
-from service.engine.events import Event, Failed, Preview, SampleDone, Saved, Terminal
-from service.engine.request import Refused, Ticket
+from service.engine.events import Event, Failed, Preview, SampleDone, Saved
+from service.engine.request import DoesNotFit, Refused, Ticket, UnknownModel
 
 log = structlog.get_logger()
 
 T = TypeVar("T")
 
-BEAT_SECONDS = 1.0  # between signs of life
-SWEEP_SECONDS = 1.0  # between looks for jobs whose worker died
+BEAT_SECONDS = 1.0  # between signs of life, and looks for requests whose worker died
 IDLE_SECONDS = 0.5  # between looks into the queues, where no message wakes the worker
-LOST_SECONDS = 60.0  # how long Redis may be away before what runs is given up
+LOST_SECONDS = 60.0  # how long Redis or the store may be away before what runs is given up
+CALL_SECONDS = 10.0  # for one answer of theirs
 PREVIEW_SECONDS = 120.0
-ABORT_SECONDS = 0.1  # how long a sweep waits for a dead worker to answer
+GONE = (RedisError, OSError, StoreAway, TimeoutError)
+ELSEWHERE = frozenset({"draining", "model_unavailable", "queue_full"})  # another worker may do what this one cannot
 
 
 class Fenced(Exception):
     """Another worker has the request by now, or it is over."""
 
 
+class NotHere(Exception):
+    """This worker cannot run it now; another may."""
+
+
 @dataclass(eq=False)
 class Run:
-    """A request that this worker has. `lock`: a sign of life must not follow the end."""
+    """A request that this worker has."""
 
-    job: Job
     attempt: Attempt
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    over: bool = False
+    cancelled: bool = False
+    fenced: bool = False
     task: "asyncio.Task[None] | None" = None
 
     @property
@@ -67,20 +68,31 @@ class QueueWorker:
         self.redis, self.engine, self.store, self.slots = redis, engine, store, slots
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self.records = Records(redis, keep_seconds)
-        self.queues = open_queues(redis, engine.catalogue.entries)
         self.local = LocalDispatcher(engine)
         self.runs: dict[str, Run] = {}
-        self._lonely = False
         self._stopping = False
+        self._pause_until = 0.0  # what could not be run here is left to others for a moment
+        self._away_at = -LEASE_SECONDS  # when Redis was last found away
         self._changed = asyncio.Event()
+        self._working: asyncio.Task[None] | None = None
+
+    @property
+    def broken(self) -> bool:
+        """The engine has died or hangs: this process is of no more use."""
+        vitals = self.engine.vitals()
+        return not vitals.alive or vitals.heartbeat > STALE
 
     async def run(self) -> None:
-        """Work until `stop`; what still runs then has been handed back when this returns."""
-        upkeep = [asyncio.create_task(part()) for part in (self._beat, self._sweep, self._listen)]
+        """Work until `stop` or until the engine dies; leases are kept until nothing runs any more."""
+        upkeep = [asyncio.create_task(part()) for part in (self._beat, self._listen)]
+        self._working = asyncio.current_task()
         try:
-            while not self._stopping:
+            while not self._stopping and not self.broken:
                 await self._intake()
+            while self.runs and not self.broken:
+                await self._pause()
         finally:
+            await self._give_back()
             for task in upkeep:
                 task.cancel()
             await asyncio.gather(*upkeep, return_exceptions=True)
@@ -90,8 +102,11 @@ class QueueWorker:
         self._stopping = True
         self._changed.set()
         end = time.monotonic() + drain_seconds
-        while self.runs and time.monotonic() < end:
+        while (self.runs or self._taking) and time.monotonic() < end and not self.broken:
             await asyncio.sleep(0.02)
+        await self._give_back()
+
+    async def _give_back(self) -> None:
         tasks = [run.task for run in self.runs.values() if run.task is not None]
         for task in tasks:
             task.cancel()
@@ -99,101 +114,115 @@ class QueueWorker:
 
     # -- taking
 
+    _taking = False
+
     async def _intake(self) -> None:
         self._changed.clear()
-        if len(self.runs) >= self.slots or self._lonely:
-            await self._pause()
-            return
+        lonely = any(run.attempt.lonely for run in self.runs.values())
+        if len(self.runs) >= self.slots or lonely or time.monotonic() < self._pause_until:
+            return await self._pause()
+        self._taking = True
         try:
-            job = await self._take()
-            if job is None:
-                await self._pause()
-                return
-            if job.key in self.runs:  # swept by mistake: it is alive, and its lease holds again
-                return
-            attempt = await self.records.begin(job.key, self.name)
-            if attempt is None:  # it is over: somebody finished it, and died before saying so
-                await job.finish(Status.COMPLETE)
-                return
-        except (RedisError, OSError) as error:
-            log.warning("the queue cannot be reached", why=str(error))
+            async with asyncio.timeout(CALL_SECONDS):
+                attempt = await self.records.take(self.engine.catalogue.entries, self.name)
+            if attempt is None:
+                self._taking = False
+                return await self._pause()
+            if self._stopping:
+                return await self.records.hand_back(attempt)
+            run = self.runs[attempt.id] = Run(attempt, attempt.cancelled)
+            run.task = asyncio.create_task(self._work(run))
+        except GONE as error:
+            self._lost(error)
             await asyncio.sleep(IDLE_SECONDS)
-            return
-        run = self.runs[job.key] = Run(job, attempt)
-        self._lonely = attempt.lonely
-        run.task = asyncio.create_task(self._work(run))
+        finally:
+            self._taking = False
 
     async def _pause(self) -> None:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._changed.wait(), IDLE_SECONDS)
 
-    async def _take(self) -> Job | None:
-        """The first job of the most urgent queue that has one."""
-        counts = await asyncio.gather(*(queue.count("queued") for queue in self.queues.values()))
-        for queue, count in zip(self.queues.values(), counts, strict=True):
-            if count and (job := await queue.dequeue(timeout=0.05)):
-                job.started, job.attempts = int(time.time() * 1000), job.attempts + 1
-                await job.update(status=Status.ACTIVE)
-                return job
-        return None
+    def _lost(self, error: BaseException) -> None:
+        self._away_at = time.monotonic()
+        log.warning("the queue cannot be reached", why=str(error) or type(error).__name__)
 
     # -- working
 
     async def _work(self, run: Run) -> None:
+        attempt = run.attempt
         try:
-            await self._until_alone(run)
-            await self._attempt(run)
-            await self._end(run, Status.COMPLETE)
+            if await self._runnable(run):
+                await self._until_alone(run)
+                await self._attempt(run)
         except Fenced:
-            log.info("somebody else has the request", request=run.attempt.id, attempt=run.attempt.number)
-            run.over = True
+            log.info("somebody else has the request, or it is over", request=attempt.id, attempt=attempt.number)
+        except NotHere as why:
+            log.warning("left to another worker", request=attempt.id, why=str(why))
+            self._pause_until = time.monotonic() + BEAT_SECONDS
+            await self._hand_back(attempt)
         except asyncio.CancelledError:
-            await self._hand_back(run)
-        except (RedisError, OSError) as error:
-            run.over = True  # the lease runs out, and another worker goes on
-            log.error("a request is given up: the queue is gone", request=run.attempt.id, why=str(error))
+            await self._hand_back(attempt)
+        except GONE as error:  # the lease runs out, and another worker goes on
+            log.error("a request is given up", request=attempt.id, why=str(error) or type(error).__name__)
         except Exception:
-            run.over = True
-            log.exception("a request could not be worked on", request=run.attempt.id)
+            log.exception("a request could not be worked on", request=attempt.id)
         finally:
-            self.runs.pop(run.attempt.id, None)
-            self._lonely = False
+            if self.runs.get(attempt.id) is run:
+                del self.runs[attempt.id]
             self._changed.set()
+
+    async def _runnable(self, run: Run) -> bool:
+        """Whether there is anything to run; else the client is told why not."""
+        attempt = run.attempt
+        if attempt.cancelled:
+            await self._tell(attempt, Failed(attempt.id, "cancelled", "the request was cancelled"))
+        elif attempt.hopeless:
+            message = f"{attempt.deaths} workers died with this request"
+            await self._tell(attempt, Failed(attempt.id, "internal_error", message))
+        else:
+            return True
+        return False
 
     async def _until_alone(self, run: Run) -> None:
         """Where workers have died with this request, nothing else may run beside it."""
         if run.attempt.lonely:
             while len(self.runs) > 1:
+                if run.fenced:
+                    raise Fenced
                 await asyncio.sleep(0.01)
             await self._surely(lambda: self.records.alone(run.attempt))
 
     async def _attempt(self, run: Run) -> None:
-        """Raises Fenced."""
+        """Raises Fenced, NotHere."""
         attempt = run.attempt
-        if attempt.cancelled:
-            return await self._tell(attempt, Failed(attempt.id, "cancelled", "the request was cancelled"))
-        if attempt.hopeless:
-            message = f"{attempt.deaths} workers died with this request"
-            return await self._tell(attempt, Failed(attempt.id, "internal_error", message))
         try:
             ticket = read_ticket(attempt.ticket, lambda wall: wall - time.time() + self.engine.now())
         except ValueError:
             log.exception("a ticket cannot be read: is the API of another version?", request=attempt.id)
             return await self._tell(attempt, Failed(attempt.id, "internal_error", "the request cannot be read"))
         states = await self._surely(lambda: self.records.states(attempt.id, ticket.request.n))
-        await self._decode(attempt, replace(ticket, id=run.ticket_id, states=states, save=True))
+        await self._decode(run, replace(ticket, id=run.ticket_id, states=states, save=True))
 
-    async def _decode(self, attempt: Attempt, ticket: Ticket) -> None:
+    async def _decode(self, run: Run, ticket: Ticket) -> None:
+        attempt = run.attempt
         try:
             subscription = await self.local.submit(ticket)
-        except Refused as refused:
+        except (DoesNotFit, UnknownModel) as refused:
             return await self._tell(attempt, Failed(attempt.id, refused.code, str(refused)))
+        except Refused as refused:
+            raise NotHere(str(refused)) from None
         try:
+            if run.cancelled:
+                self.engine.cancel(run.ticket_id)
             async for event in subscription:
-                damaged = isinstance(event, Failed) and event.code == "invalid_value" and ticket.states
-                if damaged:
-                    log.warning("starting over: a saved state cannot be used", request=attempt.id)
-                    return await self._decode(attempt, replace(ticket, states=()))
+                if run.fenced:
+                    raise Fenced
+                if isinstance(event, Failed):
+                    if self.broken or event.code in ELSEWHERE:
+                        raise NotHere(event.message)
+                    if event.code == "invalid_value" and ticket.states:
+                        log.warning("starting over: a saved state cannot be used", request=attempt.id)
+                        return await self._decode(run, replace(ticket, states=()))
                 await self._tell(attempt, replace(event, request=attempt.id))
         finally:
             subscription.close()
@@ -204,78 +233,90 @@ class QueueWorker:
             sample, step, state = event.sample, event.step, event.state
             told = await self._surely(lambda: self.records.keep(attempt, sample, step, state))
         else:
-            content, artifact = event_bytes(event)
-            if artifact is not None:
-                assert isinstance(event, SampleDone | Preview)
-                seconds = PREVIEW_SECONDS if isinstance(event, Preview) else float(UNFINISHED_SECONDS)
-                key, stored = artefact_key(event), artifact_bytes(artifact)
-                try:
-                    await self._surely(lambda: self.store.put(key, stored, seconds))
-                except (StoreFull, StoreAway) as error:
-                    log.error("a result cannot be stored", request=attempt.id, why=str(error))
-                    if isinstance(event, Preview):
-                        return
-                    content, _ = event_bytes(Failed(attempt.id, "internal_error", "the result cannot be stored"))
-                    await self._surely(lambda: self.records.publish(attempt, content, "Failed"))
-                    raise Fenced from None
-            sample = event.report.sample if isinstance(event, SampleDone) else -1
-            told = await self._surely(lambda: self.records.publish(attempt, content, type(event).__name__, sample))
-        if not told and not isinstance(event, Terminal):
+            told = await self._publish(attempt, event)
+        if not told:
             raise Fenced
 
+    async def _publish(self, attempt: Attempt, event: Event) -> bool:
+        key = artefact_key(attempt, event) if isinstance(event, SampleDone | Preview) else ""
+        content, artifact = event_bytes(event, key)
+        if artifact is not None:
+            preview = isinstance(event, Preview)
+            seconds = PREVIEW_SECONDS if preview else float(self.records.keep_seconds)
+            stored = artifact_bytes(artifact)
+            try:
+                await self._surely(lambda: self.store.put(key, stored, seconds))
+            except StoreFull as error:
+                log.error("there is no room for a result", request=attempt.id, why=str(error))
+                if preview:
+                    return True
+                event = Failed(attempt.id, "internal_error", "there is no room for the result")
+                content, _ = event_bytes(event)
+        sample = event.report.sample if isinstance(event, SampleDone) else -1
+        return await self._surely(lambda: self.records.publish(attempt, content, type(event).__name__, sample))
+
     async def _surely(self, act: Callable[[], Awaitable[T]]) -> T:
-        """Redis may go away for a while."""
+        """Redis and the store may be away for a while."""
         end = time.monotonic() + LOST_SECONDS
         while True:
             try:
-                return await act()
-            except (RedisError, OSError):
+                async with asyncio.timeout(CALL_SECONDS):
+                    return await act()
+            except GONE:
                 if time.monotonic() > end:
                     raise
                 await asyncio.sleep(0.1)
 
-    async def _end(self, run: Run, status: Status) -> None:
-        async with run.lock:
-            run.over = True
-            await self._surely(lambda: run.job.finish(status))
-
-    async def _hand_back(self, run: Run) -> None:
-        with suppress(RedisError, OSError):
-            async with run.lock:
-                run.over = True
-                await self.records.hand_back(run.attempt)
-                await run.job.retry("its worker stops")
-                await self.redis.publish(WAKE, "")
+    async def _hand_back(self, attempt: Attempt) -> None:
+        with suppress(*GONE):
+            async with asyncio.timeout(CALL_SECONDS):
+                await self.records.hand_back(attempt)
 
     # -- upkeep
 
     async def _beat(self) -> None:
+        """Signs of life, then requests whose worker gives none - unless Redis was away, and all leases with it."""
         while True:
-            await asyncio.gather(*(self._alive(run) for run in list(self.runs.values())), return_exceptions=True)
+            try:
+                async with asyncio.timeout(CALL_SECONDS):
+                    for run in list(self.runs.values()):
+                        await self._alive(run)
+                    if time.monotonic() - self._away_at > LEASE_SECONDS and await self.records.sweep():
+                        self._changed.set()
+            except GONE as error:
+                self._lost(error)
+            except Exception:
+                log.exception("upkeep failed")
             await asyncio.sleep(BEAT_SECONDS)
 
     async def _alive(self, run: Run) -> None:
-        async with run.lock:
-            if not run.over:
-                await run.job.update(status=Status.ACTIVE)
-
-    async def _sweep(self) -> None:
-        """Jobs whose worker gives no sign of life go back into their queue."""
-        while True:
-            for queue in self.queues.values():
-                with suppress(RedisError, OSError):
-                    if await queue.sweep(lock=1, abort=ABORT_SECONDS):
-                        self._changed.set()
-            await asyncio.sleep(SWEEP_SECONDS)
+        if self.broken:
+            return  # the lease runs out
+        cancelled = await self.records.beat(run.attempt)
+        run.fenced = run.fenced or cancelled is None
+        if cancelled or run.fenced:
+            run.cancelled = True
+            self.engine.cancel(run.ticket_id)
 
     async def _listen(self) -> None:
+        """Messages only hasten what the upkeep would find."""
         while True:
             try:
                 async with self.redis.pubsub() as channel:
                     await channel.subscribe(WAKE, CANCEL)
                     async for name, text in heard(channel):
-                        if name == CANCEL and text in self.runs:
-                            self.engine.cancel(self.runs[text].ticket_id)
+                        if name == CANCEL and (run := self.runs.get(text)) is not None:
+                            run.cancelled = True
+                            self.engine.cancel(run.ticket_id)
                         self._changed.set()
-            except (RedisError, OSError):
+            except GONE:
                 await asyncio.sleep(IDLE_SECONDS)
+            except Exception:
+                log.exception("listening failed")
+                await asyncio.sleep(IDLE_SECONDS)
+
+
+def artefact_key(attempt: Attempt, event: SampleDone | Preview) -> str:
+    """Where the picture of an event lies. Attempts have names of their own: what was published never changes."""
+    what = f"final-{event.report.sample}" if isinstance(event, SampleDone) else f"partial-{event.sample}-{event.index}"
+    return f"{attempt.id}/{attempt.number}/{what}"

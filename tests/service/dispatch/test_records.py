@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
-from service.dispatch.queue.records import Attempt, Records
+from service.dispatch.queue.records import LEASES, Attempt, Records
+from service.engine.request import Priority
 
 SAMPLES = 2
 
@@ -19,19 +20,27 @@ async def records(url: str) -> AsyncIterator[Records]:
 
 
 async def begun(records: Records, name: str) -> Attempt:
-    attempt = await records.begin(name, "w:1")
-    assert attempt is not None
+    """As after the death of the last one that had it."""
+    await records.redis.delete(LEASES)
+    if await records.redis.hexists(f"maskserve:job:{name}", "attempt"):
+        await records.redis.lpush(f"maskserve:queue:{name}:1", name)
+    attempt = await records.take([name], "w:1")  # a model of its own
+    assert attempt is not None and attempt.id == name
     return attempt
 
 
+async def opened(records: Records, name: str, ticket: bytes = b"t", most: int = 8) -> bool:
+    return await records.open(name, ticket, name, Priority.NORMAL, most)
+
+
 async def test_an_id_is_taken_once(records: Records, name: str) -> None:
-    assert await records.open(name, b"ticket") and not await records.open(name, b"other")
+    assert await opened(records, name, b"ticket") and await opened(records, name, b"other")
     assert (await begun(records, name)).ticket == b"ticket"
-    assert await records.begin("nobody", "w:1") is None
+    assert await records.take([name], "w:1") is None, "it was queued once"
 
 
 async def test_only_the_newest_attempt_writes(records: Records, name: str) -> None:
-    await records.open(name, b"t")
+    await opened(records, name)
     old = await begun(records, name)
     assert await records.publish(old, b"p0", "Progress") and await records.keep(old, 0, 1, b"s1")
     new = await begun(records, name)
@@ -42,7 +51,7 @@ async def test_only_the_newest_attempt_writes(records: Records, name: str) -> No
 
 
 async def test_a_sample_is_published_once_and_nothing_follows_the_end(records: Records, name: str) -> None:
-    await records.open(name, b"t")
+    await opened(records, name)
     first = await begun(records, name)
     assert await records.publish(first, b"made", "SampleDone", 0)
     second = await begun(records, name)
@@ -50,18 +59,19 @@ async def test_a_sample_is_published_once_and_nothing_follows_the_end(records: R
     assert await records.publish(second, b"done", "Done") and not await records.publish(second, b"x", "Failed")
     assert [content for _, content in await records.events(name)] == [b"made", b"done"]
     assert await records.made(name) == {0: b"made"}
-    assert await records.begin(name, "w:1") is None, "it is over"
+    await records.redis.lpush(f"maskserve:queue:{name}:1", name)
+    assert await records.take([name], "w:1") is None, "it is over"
 
 
 async def test_states_are_of_all_samples_or_none(records: Records, name: str) -> None:
-    await records.open(name, b"t")
+    await opened(records, name)
     attempt = await begun(records, name)
     await records.keep(attempt, 1, 4, b"s")
     assert await records.states(name, SAMPLES) == ()
 
 
 async def test_readers_go_on_where_they_were(records: Records, name: str) -> None:
-    await records.open(name, b"t")
+    await opened(records, name)
     attempt = await begun(records, name)
     for at in range(3):
         await records.publish(attempt, b"%d" % at, "Progress")
@@ -76,7 +86,7 @@ async def test_readers_go_on_where_they_were(records: Records, name: str) -> Non
 async def test_two_deaths_make_a_request_lonely_and_two_alone_without_a_step_end_it(
     records: Records, name: str
 ) -> None:
-    await records.open(name, b"t")
+    await opened(records, name)
     assert not (await begun(records, name)).lonely
     assert not (await begun(records, name)).lonely  # one death
     third = await begun(records, name)
@@ -94,22 +104,76 @@ async def test_two_deaths_make_a_request_lonely_and_two_alone_without_a_step_end
 
 
 async def test_deaths_beside_others_never_end_it(records: Records, name: str) -> None:
-    await records.open(name, b"t")
+    await opened(records, name)
     attempts = [await begun(records, name) for _ in range(9)]  # killed while it waits to be alone
     assert attempts[-1].deaths == 8 and not attempts[-1].hopeless
 
 
-async def test_handing_back_is_no_death(records: Records, name: str) -> None:
-    await records.open(name, b"t")
+async def test_handing_back_is_no_death_and_only_the_newest_may(records: Records, name: str) -> None:
+    await opened(records, name)
     for _ in range(5):
-        attempt = await begun(records, name)
+        attempt = await records.take([name], "w:1")
+        assert attempt is not None
         await records.hand_back(attempt)
-    assert (await begun(records, name)).deaths == 0
+        await records.hand_back(attempt)  # once is enough
+    old = await records.take([name], "w:1")
+    assert old is not None and old.deaths == 0
+    new = await begun(records, name)
+    await records.hand_back(old)
+    assert await records.beat(new) is False and await records.beat(old) is None
+    assert await records.take([name], "w:1") is None
 
 
-async def test_a_cancelled_request_says_so_to_whoever_begins(records: Records, name: str) -> None:
-    await records.open(name, b"t")
+async def test_a_lease_that_runs_out_brings_the_request_back(records: Records, name: str) -> None:
+    await opened(records, name)
+    first = await records.take([name], "w:1")
+    assert first is not None and await records.sweep() == 0 and await records.take([name], "w:2") is None
+    await records.redis.zadd(LEASES, {name: 0})
+    assert await records.sweep() == 1
+    assert await records.beat(first) is False, "alive after all, before anybody took it"
+    await records.redis.zadd(LEASES, {name: 0})
+    assert await records.sweep() == 1
+    second = await records.take([name], "w:2")
+    assert second is not None and second.deaths == 1 and await records.beat(first) is None
+
+
+async def test_a_waiting_request_that_is_cancelled_is_over_a_running_one_hears_of_it(
+    records: Records, name: str
+) -> None:
+    await opened(records, name)
     await records.cancel(name)
-    assert (await begun(records, name)).cancelled
+    assert await records.take([name], "w:1") is None and await records.waiting([name]) == 0
+    other = f"{name}-2"
+    await records.open(other, b"t", name, Priority.NORMAL, 8)
+    attempt = await records.take([name], "w:1")
+    assert attempt is not None
+    await records.cancel(other)
+    assert await records.beat(attempt) is True
     await records.cancel("nobody")
-    assert await records.begin("nobody", "w:1") is None
+
+
+async def test_the_queue_of_a_model_is_bounded_the_urgent_go_first_and_waiting_counts(
+    records: Records, name: str
+) -> None:
+    for at, priority in enumerate((Priority.LOW, Priority.NORMAL, Priority.HIGH)):
+        assert await records.open(f"{name}-{at}", b"t", name, priority, 3)
+    assert not await opened(records, name, most=3) and await records.waiting([name]) == 3
+    await records.redis.hincrby(f"maskserve:job:{name}-0", "at", -120_000)  # LOW, but for two minutes
+    taken = [await records.take([name], "w:1") for _ in range(3)]
+    assert [attempt.id[-1] for attempt in taken if attempt] == ["0", "2", "1"]
+
+
+@pytest.mark.parametrize("lost", ["all", "place"])
+async def test_what_redis_has_lost_is_queued_again(records: Records, name: str, lost: str) -> None:
+    await opened(records, name)
+    await records.revive(name, b"t", name, Priority.NORMAL)
+    assert await records.waiting([name]) == 1, "nothing was lost"
+    attempt = await records.take([name], "w:1")
+    await records.revive(name, b"t", name, Priority.NORMAL)
+    assert await records.waiting([name]) == 0, "it runs"
+    if lost == "all":
+        await records.redis.delete(f"maskserve:job:{name}")
+    await records.redis.delete(LEASES)
+    await records.revive(name, b"t", name, Priority.NORMAL)
+    again = await records.take([name], "w:1")
+    assert attempt is not None and again is not None and again.ticket == b"t"

@@ -65,10 +65,11 @@ ARTIFACT = Artifact(np.ones((2, 2, 3), np.uint8), np.arange(4, dtype=np.int32), 
     ],
 )
 def test_events_arrive_as_they_were_sent(event) -> None:
-    content, artifact = event_bytes(event)
+    content, artifact = event_bytes(event, "a/final-0.1")
     assert len(content) < 400, "pictures do not ride along"
     sent = None if artifact is None else read_artifact(artifact_bytes(artifact))
-    made = read_event(content, sent)
+    made, key = read_event(content, sent)
+    assert key == "a/final-0.1"
     assert type(made) is type(event) and made.request == "a"
     if artifact is None:
         assert made == event
