@@ -6,13 +6,17 @@ several checkpoints can share a large one.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 
 from models.architecture import describe_errors
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -84,6 +88,17 @@ def read_config_file(path: Path) -> CheckpointConfig:
         return CheckpointConfig.model_validate(values)
     except ValidationError as error:
         raise CheckpointError(f"{path}: {'; '.join(describe_errors(error))}") from None
+
+
+def save(directory: Path, config: CheckpointConfig, state: "Mapping[str, Tensor]") -> None:
+    """Write a checkpoint that the service reads: config.json, and `state` in half precision as model.safetensors.
+
+    `models.weights.save_checkpoint` is the same for other precisions. CheckpointError when a value does not survive
+    that (overflow or a NaN). The model card is the caller's.
+    """
+    from models.weights import save_checkpoint
+
+    save_checkpoint(directory, config, state)
 
 
 def tokenizer_directory(directory: Path, config: CheckpointConfig) -> Path:

@@ -18,6 +18,8 @@ TORCH_FREE = [
     "service.http",
     "service.settings",
     "service.engine.scheduler",
+    "service.artefacts",
+    "service.dispatch.queue.client",
 ]
 
 

@@ -33,7 +33,7 @@ def environment(**more: str) -> dict[str, str]:
 
 def test_own_code_writes_a_checkpoint_that_commands_take(tmp_path: Path) -> None:
     for program, text in (
-        ([sys.executable, "-"], block("python", "save_checkpoint")),
+        ([sys.executable, "-"], block("python", "import CheckpointConfig")),
         (["bash", "-e"], block("sh", "push")),
     ):
         done = subprocess.run(
