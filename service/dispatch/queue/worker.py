@@ -70,11 +70,10 @@ class QueueWorker:
         self.records = Records(redis, keep_seconds)
         self.local = LocalDispatcher(engine)
         self.runs: dict[str, Run] = {}
-        self._stopping = False
+        self._stopping = self._taking = False
         self._pause_until = 0.0  # what could not be run here is left to others for a moment
         self._away_at = -LEASE_SECONDS  # when Redis was last found away
         self._changed = asyncio.Event()
-        self._working: asyncio.Task[None] | None = None
 
     @property
     def broken(self) -> bool:
@@ -85,7 +84,6 @@ class QueueWorker:
     async def run(self) -> None:
         """Work until `stop` or until the engine dies; leases are kept until nothing runs any more."""
         upkeep = [asyncio.create_task(part()) for part in (self._beat, self._listen)]
-        self._working = asyncio.current_task()
         try:
             while not self._stopping and not self.broken:
                 await self._intake()
@@ -113,8 +111,6 @@ class QueueWorker:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     # -- taking
-
-    _taking = False
 
     async def _intake(self) -> None:
         self._changed.clear()
