@@ -130,8 +130,7 @@ class Trainer:
                 values = self._averaged(scalars) if logs else {}
                 if journal and logs:
                     journal.write(self.step, values | {"lr": s.rate(self.step - 1)})
-                    total = sum(values[n] for n in values if n.startswith("loss/"))
-                    progress.update(bar, completed=self.step, loss=f"loss {total:.4f}")
+                    progress.update(bar, completed=self.step, loss=f"loss {values['loss']:.4f}")
                 if save:
                     self.save()
                     self.saved(self.ema.network)
@@ -202,7 +201,7 @@ class Trainer:
         scalars: dict[str, Any] = {}
         parts = [self.task.losses(context) for context in contexts]
         while (found := self._backward(parts)) is not None:
-            scalars |= found
+            scalars |= found | {"loss": scalars.get("loss", 0.0) + found["loss"]}
         self.ema.update(self.task.modules[self.task.parts[0]], self.step)
         return scalars | self.task.after_step(contexts[0])
 
@@ -217,9 +216,10 @@ class Trainer:
             if loss is None:  # all parts end together
                 return None
             self.accelerator.backward(loss.value / len(parts))
-            for name, value in loss.scalars.items():
+            named = {"loss": loss.value, **{f"loss/{name}": value for name, value in loss.scalars.items()}}
+            for name, value in named.items():
                 mean = value.detach() / len(parts)
-                scalars[f"loss/{name}"] = scalars[f"loss/{name}"] + mean if f"loss/{name}" in scalars else mean
+                scalars[name] = scalars[name] + mean if name in scalars else mean
         assert loss is not None
         self._update(loss.part)
         return scalars

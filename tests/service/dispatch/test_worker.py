@@ -9,6 +9,7 @@ import pytest
 from service.artefacts.base import StoreAway
 from service.artefacts.redis import RedisStore
 from service.dispatch.queue import client as client_module
+from service.dispatch.queue.records import LEASES
 from service.engine.events import Done, Event, Failed, Progress
 from service.engine.request import QueueFull
 from tests.fakes import ToyDecoder, toy_ticket
@@ -76,10 +77,12 @@ async def test_leases_are_kept_while_a_worker_drains(url: str) -> None:
         asked = asyncio.create_task(events(dispatcher, toy_ticket(fresh(), model=decoder.spec.id)))
         while not stopping.runs:
             await asyncio.sleep(0.01)
+        [id] = stopping.runs
         stop = asyncio.create_task(stopping.stop(20))
         for _ in range(8):
             await asyncio.sleep(0.5)
-            assert await dispatcher.records.sweep() == 0
+            await dispatcher.records.sweep()
+            assert await dispatcher.redis.zscore(LEASES, id) is not None
         decoder.hold.clear()
         assert isinstance((await asked)[-1], Done)
         await stop
