@@ -220,7 +220,7 @@ def table(found: Mapping[str, list[dict[str, Any]]]) -> str:
         f"{first['samples']:,} samples each with the decoding of the recipe, in bf16; floor {first['floor']:.2f} (as "
         f"many training images against the 10,000 test images). {len(base)} seeds of the baseline differ by "
         f"{spread['cross_entropy']:.3f} nats and {spread['fid_cls']:.2f} in FID-cls; bold: more than 2 % from "
-        "what it is compared with. CPU time is of one thread, beside other work: within a tenth or so. "
+        "what it is compared with. CPU time is of one thread, beside other work: within a fifth or so. "
         f"{_machine(first['machine'])}."
     )
     return "\n".join([*lines, "", note])
