@@ -72,7 +72,8 @@ def test_preparing_decodes_once_and_notices_changes(folder: Path, tmp_path: Path
     first = prepare(list_folder(folder), shape, cache, lambda: told.append(1))
     assert len(told) == 25
     assert len(first.train) + len(first.validation) == 24
-    assert list(first.skipped) == ["cats/cut.png"] and "damaged" in first.skipped["cats/cut.png"]
+    assert first.skipped.keys() == {"dogs/broken.jpg", "cats/cut.png"}, "found while listing, and while decoding"
+    assert "damaged" in first.skipped["cats/cut.png"]
     assert first.train.images.shape[1:] == (3, 16, 16) and first.train.images.dtype == torch.uint8
     red = first.train.images[first.train.labels == 0].float().mean((0, 2, 3))
     assert red[0] > 250 and red[1] < 5
