@@ -201,7 +201,10 @@ def _dispatcher(settings: "Settings", catalogue: "Catalogue") -> "Dispatcher":
     if settings.redis_url is not None:
         from service.working import connected
 
-        return connected(settings, catalogue)
+        try:
+            return connected(settings, catalogue)
+        except ValueError as error:
+            _fail(str(error))
     from service.dispatch.local import LocalDispatcher
 
     return LocalDispatcher(_engine(settings, catalogue))

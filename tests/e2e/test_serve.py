@@ -128,3 +128,16 @@ def test_check_finds_tensors_of_another_shape(tmp_path: Path) -> None:
     checked = run("check", str(directory))
     assert checked.returncode == 1 and checked.stderr.count("\n") == 1
     assert "wrong shape" in checked.stderr
+
+
+def test_several_workers_need_an_address(tmp_path: Path) -> None:
+    tiny_checkpoint(tmp_path)
+    models = ("--models", str(tmp_path))
+    for arguments in (
+        ("worker", *models, "--redis", "nonsense"),
+        ("serve", *models, "--port", "0", "--redis", "nonsense"),
+    ):
+        done = run(*arguments)
+        assert done.returncode == 1 and "error: Redis URL must" in done.stderr and "Traceback" not in done.stderr
+    done = run("worker", *models)
+    assert done.returncode == 1 and "which queue?" in done.stderr
