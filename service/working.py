@@ -61,7 +61,7 @@ def _redis(settings: Settings) -> "Redis":
     try:
         from redis.asyncio import Redis
     except ImportError:
-        raise ValueError("workers need two more packages: pip install 'maskserve[queue]'") from None
+        raise ValueError("workers need one more package: pip install 'maskserve[queue]'") from None
     assert settings.redis_url is not None
     return Redis.from_url(
         settings.redis_url,

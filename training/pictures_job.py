@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from PIL import Image
 from torch import nn
 
@@ -15,6 +14,7 @@ from models.checkpoint import DataSource
 from models.maskgit.network import UViT
 from models.tokenizers.kinds import TokenizerConfig, build_tokenizer
 from models.tokenizers.vqgan import VQGAN
+from training import processes
 from training.data.folder import Aspect, Prepared, Shape, prepare
 from training.data.images import orientations
 from training.data.listing import Listing, list_folder
@@ -201,7 +201,7 @@ def seconds_to_finish(planned: Planned, data: Prepared, device: str, has_tokeniz
     """Stage -> seconds of all its steps, from a few measured ones on these pictures; nothing of them is kept."""
     images, (stage, generator) = data.train, _stages(planned.recipe)
     few = images.take(torch.arange(min(MEASURED, len(images))))
-    scale, accelerator = len(images) / len(few), Accelerator(cpu=device == "cpu")
+    scale, accelerator = len(images) / len(few), processes.accelerator(device)
 
     def seconds(task: Task, settings: TrainSettings) -> float:
         trainer = Trainer(task, settings, Path(), accelerator)

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from models.checkpoint import read_config
+from tests.drawings import draw
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "train-your-own.md").read_text(encoding="utf-8")
@@ -26,15 +27,6 @@ CHANGES = {
     "generator.train.steps": 8, "generator.train.batch": 16,
 }  # fmt: skip
 SMALL = " ".join(f"--set {key}={value}" for key, value in CHANGES.items())
-
-
-def draw(kind: str, at: int) -> Image.Image:
-    width, height = 30 + at % 7, 30 + at % 5
-    picture = Image.new("RGB", (width, height), (20 * (at % 10), 80, 200))
-    pen = ImageDraw.Draw(picture)
-    box = (4 + at % 3, 5, width - 5, height - 4 - at % 4)
-    (pen.ellipse if kind == "discs" else pen.rectangle)(box, fill=(250, 8 * (at % 30), 30))
-    return picture
 
 
 @pytest.fixture(scope="module")

@@ -5,29 +5,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from click.testing import Result
-from typer.testing import CliRunner
 
 from models.checkpoint import problems
 from models.tokenizers.vqgan_config import VQGANConfig
 from models.weights import load_state
-from service.cli import app
+from tests.cli import refused, run
 from tests.tiny import tiny_checkpoint
 
 OFFICIAL_KIND = VQGANConfig(
     ch=32, ch_mult=(1, 2), num_res_blocks=1, mid_blocks=1, z_channels=8, codebook_size=32, resolution=8
 )
-
-
-def run(*words: object) -> Result:
-    return CliRunner().invoke(app, [str(word) for word in words])
-
-
-def refused(*words: object) -> str:
-    result = run(*words)
-    assert result.exit_code == 2, result.output
-    [line] = result.stderr.splitlines()
-    return str(line)
 
 
 @pytest.fixture

@@ -9,15 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from click.testing import Result
 from PIL import Image
 from safetensors.torch import load_file
-from typer.testing import CliRunner
 
 from models.checkpoint import problems
 from service import load
-from service.cli import app
 from service.media.tags import read_tags
+from tests.cli import refused, run
 from tests.live import one_thread_count, serving
 from tests.tiny import tiny_checkpoint
 
@@ -28,19 +26,6 @@ PARITY = Path(__file__).parents[1] / "parity" / "maskgit"
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with one_thread_count(1):
         yield tiny_checkpoint(tmp_path_factory.mktemp("models"))
-
-
-def run(*words: object) -> Result:
-    return CliRunner().invoke(app, [str(word) for word in words])
-
-
-def refused(*words: object) -> str:
-    """The one line of a command that ends with status 2."""
-    result = run(*words)
-    assert result.exit_code == 2, result.output
-    [line] = result.stderr.splitlines()
-    assert line.startswith("error: ")
-    return line
 
 
 def test_one_picture_is_that_of_the_library(tiny: Path, tmp_path: Path) -> None:

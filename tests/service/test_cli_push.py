@@ -5,27 +5,14 @@ from pathlib import Path
 
 import huggingface_hub.constants
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
 
 from models.checkpoint import problems
 from models.importing import UNKNOWN_LICENCE
-from service.cli import app
+from tests.cli import refused, run
 from tests.hubs import TOKEN, Hub, answering, fill_cache
 from tests.tiny import tiny_checkpoint
 
 FILES = ["README.md", "config.json", "model.safetensors", "tokenizer/config.json", "tokenizer/model.safetensors"]
-
-
-def run(*words: object) -> Result:
-    return CliRunner().invoke(app, [str(word) for word in words])
-
-
-def refused(*words: object) -> str:
-    result = run(*words)
-    assert result.exit_code == 2, result.output
-    [line] = result.stderr.splitlines()
-    return str(line)
 
 
 @pytest.fixture

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 from typer.testing import CliRunner
 
 from models.catalogue import Catalogue
 from models.checkpoint import read_config
 from models.weights import load_state
 from service import load
+from tests.drawings import draw
 from training.cli import app
 from training.data.listing import list_folder
 from training.pictures_job import choose_colour, choose_size
@@ -39,15 +40,6 @@ SMALL = [part for key, value in CHANGES.items() for part in ("--set", f"{key}={v
 
 def arguments(data: object, out: Path) -> list[str]:
     return ["image", "--data", str(data), "--out", str(out), *SMALL]
-
-
-def draw(kind: str, at: int) -> Image.Image:
-    width, height = 30 + at % 7, 30 + at % 5
-    picture = Image.new("RGB", (width, height), (20 * (at % 10), 80, 200))
-    pen = ImageDraw.Draw(picture)
-    box = (4 + at % 3, 5, width - 5, height - 4 - at % 4)
-    (pen.ellipse if kind == "discs" else pen.rectangle)(box, fill=(250, 8 * (at % 30), 30))
-    return picture
 
 
 @pytest.fixture(scope="module")

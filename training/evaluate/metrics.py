@@ -25,7 +25,7 @@ from training.evaluate.classifier import Classifier, agreement
 from training.evaluate.extractors import Extractor, OwnClassifier
 from training.evaluate.frechet import Gaussian, frechet_distance
 from training.evaluate.measures import measure
-from training.evaluate.pixels import half_resolution, psnr, ssim
+from training.evaluate.pixels import psnr, ssim
 from training.randomness import generator_of
 
 COUNT = 10_000
@@ -152,16 +152,6 @@ def score_tokenizer(
 def score_samples(classifier: Classifier, real: Reference, images: Tensor, labels: Tensor) -> SampleScores:
     """All numbers about samples: uint8 [N, C, H, W] asked to show `labels` [N]."""
     return SampleScores(**real.scores(assess(classifier, images, labels), OwnClassifier.name))
-
-
-def score_real(real: Reference) -> SampleScores:
-    """The floor: training images scored as if they were samples."""
-    return SampleScores(**real.scores(real.train, OwnClassifier.name))
-
-
-def score_blurred(classifier: Classifier, real: Reference) -> SampleScores:
-    """The control: the same training images at half their resolution. A measure that cannot tell is worth nothing."""
-    return score_samples(classifier, real, half_resolution(real.drawn.images), real.drawn.labels)
 
 
 def code_use(ids: Tensor, codes: int) -> tuple[float, float]:

@@ -127,11 +127,11 @@ class QueueSubscription:
             while not self._over and not self._left:
                 entries = await self._surely(lambda: self._dispatcher.records.events(self._ticket.id, self._after))
                 if entries is None:
-                    yield self._failed("internal_error", "the queue is gone")
+                    yield Failed(self._ticket.id, "internal_error", "the queue is gone")
                     return
                 now = self._dispatcher.now()
                 if self._ticket.deadline is not None and not entries and now > self._ticket.deadline + 1.0:
-                    yield self._failed("deadline_exceeded", "the deadline passed")
+                    yield Failed(self._ticket.id, "deadline_exceeded", "the deadline passed")
                     return
                 if entries:
                     heard = now
@@ -149,10 +149,6 @@ class QueueSubscription:
                 yield Failed(self._ticket.id, "draining", "the server is shutting down")
         finally:
             self.close()
-
-    def _failed(self, code: str, message: str) -> Failed:
-        """The request is not waited for any longer, and is cancelled."""
-        return Failed(self._ticket.id, code, message)
 
     async def _revive(self) -> bool:
         ticket = self._ticket
