@@ -1,7 +1,7 @@
 """Official weight files: read as plain data (nothing in them is ever executed), and written as such."""
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,14 @@ def write_official(path: Path, content: Mapping[str, Any]) -> None:
             torch.save(dict(content), file)
     except RuntimeError as error:  # what torch makes of a failed write
         raise OSError(str(error).splitlines()[0]) from None
+
+
+def check_fits(source: Path, state: Mapping[str, Tensor], build: Callable[[], nn.Module]) -> None:
+    """CheckpointError names the first tensors that are missing, unexpected or mis-shaped for the module of `build`."""
+    with torch.device("meta"):
+        module = build()
+    if wrong := mismatches(module, {key: tuple(value.shape) for key, value in state.items()}):
+        raise CheckpointError(f"{source}: {'; '.join(wrong)}")
 
 
 def shape_of(source: Path, state: Mapping[str, Tensor], key: str) -> tuple[int, ...]:

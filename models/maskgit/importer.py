@@ -14,8 +14,8 @@ from models.checkpoint import CheckpointConfig, CheckpointError, read_config
 from models.importing import UNKNOWN_LICENCE, Imported, description
 from models.maskgit.config import UViTConfig
 from models.maskgit.network import UViT
-from models.official import numbered, read_official, shape_of
-from models.weights import mismatches, save_checkpoint
+from models.official import check_fits, numbered, read_official, shape_of
+from models.weights import save_checkpoint
 
 RECAP_32: Mapping[str, Any] = {
     "num_inference_steps": 32,
@@ -54,11 +54,7 @@ def import_autonat(
     dropped = tuple(key for key in found if key.split(".")[-1] == "position_ids")
     state = {key: value for key, value in found.items() if key not in dropped}
     config = infer_uvit(source, state, heads)
-    with torch.device("meta"):
-        model = UViT(config)
-    wrong = mismatches(model, {key: tuple(value.shape) for key, value in state.items()})
-    if wrong:
-        raise CheckpointError(f"{source}: {'; '.join(wrong)}")
+    check_fits(source, state, lambda: UViT(config))
     read_config(tokenizer)
     written = CheckpointConfig(
         family="maskgit",

@@ -7,10 +7,10 @@ import torch
 from models.architecture import architecture_dict
 from models.checkpoint import CheckpointConfig, CheckpointError
 from models.importing import UNKNOWN_LICENCE, Imported
-from models.official import read_official
+from models.official import check_fits, read_official
 from models.tokenizers.diffusers_folder import WEIGHTS, find_part, read_sizes
 from models.tokenizers.diffusers_vq import DiffusersVQ
-from models.weights import mismatches, save_checkpoint
+from models.weights import save_checkpoint
 
 
 def import_diffusers_vq(
@@ -31,11 +31,7 @@ def import_diffusers_vq(
         raise CheckpointError(f"{folder}: no config.json of a diffusers model, there or in vqvae or vqgan")
     config = read_sizes(part, resolution)
     state = read_official(part / WEIGHTS)
-    with torch.device("meta"):
-        model = DiffusersVQ(config)
-    wrong = mismatches(model, {key: tuple(value.shape) for key, value in state.items()})
-    if wrong:
-        raise CheckpointError(f"{part / WEIGHTS}: {'; '.join(wrong)}")
+    check_fits(part / WEIGHTS, state, lambda: DiffusersVQ(config))
     card = CheckpointConfig(
         family="diffusers-vq",
         architecture=architecture_dict(config),

@@ -9,10 +9,10 @@ from torch import Tensor
 from models.architecture import architecture_dict
 from models.checkpoint import CheckpointConfig, CheckpointError
 from models.importing import UNKNOWN_LICENCE, Imported, description
-from models.official import numbered, read_official, shape_of
+from models.official import check_fits, numbered, read_official, shape_of
 from models.tokenizers.vqgan import VQGAN
 from models.tokenizers.vqgan_config import VQGANConfig
-from models.weights import mismatches, save_checkpoint
+from models.weights import save_checkpoint
 
 
 def import_vqgan_jax(
@@ -30,11 +30,7 @@ def import_vqgan_jax(
     """
     state = read_official(source, nested="state_dict")
     config = infer_vqgan(source, state, resolution)
-    with torch.device("meta"):
-        model = VQGAN(config)
-    wrong = mismatches(model, {key: tuple(value.shape) for key, value in state.items()})
-    if wrong:
-        raise CheckpointError(f"{source}: {'; '.join(wrong)}")
+    check_fits(source, state, lambda: VQGAN(config))
     written = CheckpointConfig(
         family="vqgan",
         architecture=architecture_dict(config),
