@@ -1,5 +1,6 @@
 """The application: routes, middleware and services around one dispatcher."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -12,35 +13,47 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from service.dispatch.base import Dispatcher
-from service.http import engine, health, images, models, playground
+from service.http import artifacts, engine, health, images, jobs, models, playground
 from service.http.auth import Keys
 from service.http.context import ContextMiddleware
 from service.http.errors import on_http_exception, on_validation_error
 from service.http.failures import FailureMiddleware
 from service.http.gate import Gate
 from service.http.guard import GuardMiddleware
+from service.http.image_kind import ImageKind
+from service.http.links import Links
 from service.http.openapi import describe
-from service.http.results import Results
+from service.http.pictures import Pictures
 from service.http.services import Services
+from service.http.webhooks import Webhooks, body_of
 from service.media.pool import MediaPool
 from service.observe.activity import Activity
 from service.observe.logs import make_logger
 from service.observe.metrics import Metrics
 from service.settings import Settings
+from service.webhooks.courier import Courier
+from service.webhooks.networks import parsed
+from service.webhooks.sender import Sender
+from service.webhooks.signing import Secret
 
 DESCRIPTION = "Generators that decode by iterative unmasking, behind the OpenAI API."
-EXPOSED = ["x-request-id", "openai-processing-ms", "retry-after"] + [
-    f"x-maskserve-{name}" for name in ("seed", "plan", "steps", "model", "checkpoint", "fingerprint")
+EXPOSED = ["x-request-id", "openai-processing-ms", "retry-after", "location", "preference-applied"] + [
+    f"x-maskserve-{name}" for name in ("seed", "plan", "steps", "model", "checkpoint", "fingerprint", "job")
 ]
 
 
 def create_app(settings: Settings, dispatcher: Dispatcher) -> FastAPI:
-    """An app of its own: two in one process share nothing. Its shutdown drains the dispatcher."""
+    """An app of its own: two in one process share nothing. Its shutdown drains the dispatcher.
+
+    Raises ValueError, OSError for settings that cannot be used.
+    """
     services = _services(settings, dispatcher)
+    courier = _courier(settings, services)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        yield
+        async with _delivering(courier, services):
+            yield
         await services.gate.drain(dispatcher, settings.drain_seconds)
         services.pool.close()
 
@@ -80,7 +93,7 @@ def _routed(**options: Any) -> FastAPI:
         },
         **options,
     )
-    for part in (images, models, engine, health, playground):
+    for part in (images, jobs, artifacts, models, engine, health, playground):
         app.include_router(part.router)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     return app
@@ -91,16 +104,54 @@ def _services(settings: Settings, dispatcher: Dispatcher) -> Services:
     activity = Activity()
     dispatcher.watch(metrics.stepped)
     dispatcher.watch(activity.stepped)
+    dispatcher.hear(metrics.heard)
     metrics.watch("sequences_running", "Samples being decoded", lambda: dispatcher.health().running)
     metrics.watch("requests_waiting", "Requests not started", lambda: dispatcher.health().waiting)
-    return Services(
+    log = make_logger(settings.log_format, settings.log_level)
+    pool = MediaPool(settings.media_threads)
+    links = Links(dispatcher.jobs.secret, settings.results_seconds)
+    services = Services(
         settings=settings,
         dispatcher=dispatcher,
-        pool=MediaPool(settings.media_threads),
-        results=Results(settings.results_bytes, settings.results_seconds),
+        pool=pool,
+        pictures=Pictures(dispatcher, pool, links, log, settings.results_seconds, settings.tag_files),
+        webhooks=Webhooks(settings.webhook_hosts if settings.webhook_secret else [], parsed(settings.webhook_networks)),
+        kinds={},
         metrics=metrics,
         activity=activity,
-        log=make_logger(settings.log_format, settings.log_level),
+        log=log,
         gate=Gate(),
         keys=Keys(key.get_secret_value() for key in settings.api_keys),
     )
+    services.kinds["image"] = ImageKind(services)
+    return services
+
+
+def _courier(settings: Settings, services: Services) -> Courier | None:
+    """Raises ValueError, OSError for settings that are none."""
+    if settings.webhook_secret is None:
+        return None
+    secret = Secret.parse(settings.webhook_secret.get_secret_value())
+    sender = Sender(secret, settings.webhook_hosts, settings.webhook_networks, settings.webhook_ca)
+    dispatcher = services.dispatcher
+    return Courier(dispatcher.ledger, sender, body_of(dispatcher.jobs, services.kind_of))
+
+
+@asynccontextmanager
+async def _delivering(courier: Courier | None, services: Services) -> AsyncIterator[None]:
+    """While it is open, webhooks are delivered."""
+    if courier is None:
+        yield
+        return
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            services.log.error("webhooks are delivered no more", why=str(task.exception()))
+
+    task = asyncio.create_task(courier.run())
+    task.add_done_callback(ended)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

@@ -64,7 +64,8 @@ def serve(
         str | None, typer.Option("--redis", help="Requests go to `maskserve worker` processes over this Redis.")
     ] = None,
     artefacts: Annotated[
-        str | None, typer.Option(help="With --redis: where results lie. A folder or s3://bucket; default: in Redis.")
+        str | None,
+        typer.Option(help="Where results lie: a folder or s3://bucket. Default: memory; with --redis, there."),
     ] = None,
     log_format: Annotated[str | None, typer.Option(help="json, console or auto.")] = None,
 ) -> None:
@@ -90,8 +91,12 @@ def serve(
         _fail(f"no checkpoint to serve in {_joined(settings.models)}")
     configure_process(settings.log_format, settings.log_level)
     url = url_of(listener)
+    try:
+        app = create_app(settings, _dispatcher(settings, catalogue))
+    except (ValueError, OSError) as error:
+        _fail(str(error))
     server = make_server(
-        create_app(settings, _dispatcher(settings, catalogue)),
+        app,
         on_start=lambda: typer.echo(_greeting(url, catalogue, bool(settings.api_keys))),
     )
     server.run(sockets=[listener])
@@ -110,6 +115,10 @@ def worker(
     dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads of the engine.")] = None,
     preload: Annotated[bool | None, typer.Option(help="Load every model at start, not when first asked for.")] = None,
+    probe_port: Annotated[
+        int | None, typer.Option(help="Serve GET /health and /metrics there, on --host; 0 takes a free port.")
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Address of the probe port.")] = None,
     log_format: Annotated[str | None, typer.Option(help="json, console or auto.")] = None,
 ) -> None:
     """Run requests that `maskserve serve --redis URL` puts into the queue.
@@ -119,6 +128,7 @@ def worker(
     """
     import asyncio
 
+    from service.http.server import CannotListen, bind, url_of
     from service.observe.logs import configure_process
     from service.working import work
 
@@ -129,8 +139,15 @@ def worker(
     if not catalogue.entries:
         _fail(f"no checkpoint to run in {_joined(settings.models)}")
     configure_process(settings.log_format, settings.log_level)
+    listener = None
+    if settings.probe_port is not None:
+        try:
+            listener = bind(settings.host, settings.probe_port)
+        except CannotListen as error:
+            _fail(str(error))
+        typer.echo(f"probe: {url_of(listener)}/health")
     try:
-        asyncio.run(work(settings, _engine(settings, catalogue)))
+        asyncio.run(work(settings, _engine(settings, catalogue), listener))
     except ValueError as error:
         _fail(str(error))
 
@@ -205,9 +222,14 @@ def _dispatcher(settings: "Settings", catalogue: "Catalogue") -> "Dispatcher":
             return connected(settings, catalogue)
         except ValueError as error:
             _fail(str(error))
+    from service.artefacts.open import open_store
     from service.dispatch.local import LocalDispatcher
 
-    return LocalDispatcher(_engine(settings, catalogue))
+    try:
+        store = open_store(settings.artefacts or f"memory:?bytes={max(1, settings.results_bytes)}")
+    except (ValueError, OSError) as error:
+        _fail(str(error))
+    return LocalDispatcher(_engine(settings, catalogue), store, settings.results_seconds, settings.results_bytes)
 
 
 def _engine(settings: "Settings", catalogue: "Catalogue") -> "Engine":

@@ -2,10 +2,14 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from service.webhooks.hosts import Rule
+from service.webhooks.networks import parsed
+from service.webhooks.signing import Secret
 
 PREFIX = "MASKSERVE_"
 
@@ -58,6 +62,12 @@ class Settings(BaseSettings):
     media_threads: int = Field(2, ge=1)
     results_seconds: float = Field(900.0, ge=0)
     results_bytes: int = Field(256 << 20, ge=0)
+    public_url: str | None = None
+    webhook_secret: SecretStr | None = None
+    webhook_hosts: Words = []
+    webhook_networks: Words = []
+    webhook_ca: Path | None = None
+    probe_port: int | None = Field(None, ge=0, le=65535)
     keepalive_seconds: float = Field(10.0, gt=0, le=15)
 
     log_format: Literal["auto", "json", "console"] = "auto"
@@ -67,11 +77,23 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _split_lists(cls, values: dict[str, object]) -> dict[str, object]:
-        lists = ("models", "api_keys", "cors_origins")
+        lists = ("models", "api_keys", "cors_origins", "webhook_hosts", "webhook_networks")
         return {
             name: [part for part in value.split(",") if part] if name in lists and isinstance(value, str) else value
             for name, value in values.items()
         }
+
+    @field_validator("webhook_hosts", "webhook_networks", "webhook_secret")
+    @classmethod
+    def _usable(cls, value: Any, field: ValidationInfo) -> Any:
+        match field.field_name:
+            case "webhook_hosts":
+                [Rule.parse(entry) for entry in value]
+            case "webhook_networks":
+                parsed(value)
+            case "webhook_secret" if value is not None:
+                Secret.parse(value.get_secret_value())
+        return value
 
     @model_validator(mode="after")
     def _no_strangers(self) -> Self:

@@ -13,7 +13,9 @@ from models.decoder import Artifact, GenerationRequest
 from models.family import Family, Understood
 from models.prompts import understand_class
 from models.spec import DecoderSpec, Sampling
-from service.dispatch.base import Health
+from service.artefacts.memory import MemoryStore
+from service.dispatch.base import PLAIN, Health, Subscription, Terms
+from service.dispatch.journals import Journals
 from service.engine.batch import StepRecord
 from service.engine.events import Done, Event, Preview, Progress, Report, SampleDone
 from service.engine.request import DoesNotFit, Refused, Ticket, UnknownModel
@@ -106,6 +108,7 @@ class FakeSubscription:
     events: list[Event]
     hold: int | None = None
     closed: bool = False
+    hear: Callable[[Event], None] = lambda event: None
 
     def __aiter__(self) -> AsyncIterator[Event]:
         return self._events()
@@ -115,6 +118,7 @@ class FakeSubscription:
             if at == self.hold:
                 await asyncio.Event().wait()
             await asyncio.sleep(0)
+            self.hear(event)
             yield event
 
     def close(self) -> None:
@@ -132,6 +136,10 @@ class FakeDispatcher:
     subscriptions: list[FakeSubscription] = field(default_factory=list)
     drained: list[float] = field(default_factory=list)
     listeners: list[Callable[[StepRecord], None]] = field(default_factory=list)
+    hearers: list[Callable[[Ticket, Event], None]] = field(default_factory=list)
+    store: MemoryStore = field(default_factory=MemoryStore)
+    jobs: Journals = field(default_factory=lambda: Journals(900, 1 << 28))
+    terms: list[Terms] = field(default_factory=list)
 
     @classmethod
     def serving(cls, *specs: DecoderSpec) -> "FakeDispatcher":
@@ -145,7 +153,18 @@ class FakeDispatcher:
         """Nothing runs in batches here, but a test may say so."""
         self.listeners.append(listener)
 
-    async def submit(self, ticket: Ticket) -> FakeSubscription:
+    def hear(self, listener: Callable[[Ticket, Event], None]) -> None:
+        self.hearers.append(listener)
+
+    @property
+    def ledger(self) -> Journals:
+        return self.jobs
+
+    async def submit(self, ticket: Ticket, terms: Terms = PLAIN) -> Subscription:
+        self.terms.append(terms)
+        return await self.jobs.submit(ticket, terms, self._start) if terms.kept else self._start(ticket)
+
+    def _start(self, ticket: Ticket) -> FakeSubscription:
         if self.refuse is not None:
             raise self.refuse
         if ticket.model not in self.catalogue.entries:
@@ -155,10 +174,13 @@ class FakeDispatcher:
         if plan is not None and plan.total != decoded(ticket.request, spec):
             raise DoesNotFit(f"the plan reveals {plan.total} tokens")
         self.tickets.append(ticket)
-        self.subscriptions.append(FakeSubscription(list(self.script(ticket, spec)), self.hold))
-        return self.subscriptions[-1]
 
-    def cancel(self, ticket_id: str) -> None: ...
+        def hear(event: Event) -> None:
+            for listener in self.hearers:
+                listener(ticket, event)
+
+        self.subscriptions.append(FakeSubscription(list(self.script(ticket, spec)), self.hold, hear=hear))
+        return self.subscriptions[-1]
 
     def now(self) -> float:
         return 1000.0

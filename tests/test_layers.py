@@ -19,6 +19,7 @@ TORCH_FREE = [
     "service.settings",
     "service.engine.scheduler",
     "service.artefacts",
+    "service.webhooks",
     "service.dispatch.queue.client",
 ]
 

@@ -27,6 +27,7 @@ class Report:
 @dataclass(frozen=True)
 class Event:
     request: str  # ticket id
+    at: str = field(default="", kw_only=True, compare=False)  # its place among the request's events, if kept
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class Done(Event):
 @dataclass(frozen=True)
 class Failed(Event):
     """The last event of a request that did not finish. code: cancelled | deadline_exceeded | out_of_memory |
-    internal_error | model_unavailable | draining."""
+    internal_error | model_unavailable | draining | storage_full."""
 
     code: str = "internal_error"
     message: str = ""

@@ -52,6 +52,15 @@ class QueueAway(Refused):
     code = "queue_unavailable"
 
 
+class OtherBody(Refused):
+    """The id was used for another request before."""
+
+    code = "idempotency_key_reused"
+
+    def __init__(self) -> None:
+        super().__init__("the key was used for another request before")
+
+
 class Draining(Refused):
     code = "draining"
 

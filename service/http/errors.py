@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from service.engine.events import Failed
-from service.engine.request import EngineDead, QueueAway, QueueFull, Refused
+from service.engine.request import EngineDead, OtherBody, QueueAway, QueueFull, Refused
 
 INVALID = "invalid_request_error"
 SERVER = "server_error"
@@ -79,6 +79,9 @@ def from_refused(refused: Refused) -> ApiError:
         seconds = min(60, max(1, ceil(refused.retry_after)))
         headers = {"retry-after": str(seconds)}
         return ApiError(503, str(refused), refused.code, None, SERVER, headers)
+    if isinstance(refused, OtherBody):
+        message = "This Idempotency-Key was used for another request before."
+        return ApiError(409, message, refused.code, "Idempotency-Key", headers=DO_NOT_RETRY)
     if isinstance(refused, QueueAway):
         return ApiError(503, str(refused), refused.code, None, SERVER, RETRY_LATER)
     if isinstance(refused, EngineDead):
@@ -108,6 +111,8 @@ def from_code(code: str, message: str) -> ApiError:
             return ApiError(503, message, code, "model", SERVER, DO_NOT_RETRY)
         case "cancelled":
             return ApiError(499, "The request was cancelled.", "client_closed_request")
+        case "storage_full":
+            return ApiError(507, "There is no room for the result now.", code, type=SERVER)
         case "out_of_memory":
             return ApiError(500, "The device ran out of memory.", code, type=SERVER)
         case _:

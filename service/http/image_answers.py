@@ -1,6 +1,7 @@
 """From finished samples to OpenAI's response and event objects."""
 
 import time
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -9,6 +10,7 @@ import numpy as np
 
 from models.decoder import Artifact
 from models.spec import DecoderSpec
+from service.dispatch.base import Terms
 from service.engine.events import Done, Event, Preview, Progress, Report, Started, Waiting
 from service.engine.request import Ticket
 from service.http.image_output import Output
@@ -27,27 +29,41 @@ from service.http.image_responses import (
 )
 
 StreamName = Literal["image_generation", "image_edit"]
+Delivery = Literal["b64_json", "url"]
 
 
 @dataclass(frozen=True)
 class Job:
-    """A checked image request. `understood` is what the model took from the prompt."""
+    """A checked image request. `understood` is what the model took from the prompt; `base` is where links begin."""
 
     ticket: Ticket
     spec: DecoderSpec
     output: Output
     understood: str | None
-    safety_identifier: str | None = None
+    safety_identifier: str | None
+    name: StreamName
+    base: str
+    delivery: Delivery
+    terms: Terms
 
 
 @dataclass(frozen=True)
 class Made:
-    """A finished sample: its report, its file as base64 text, the id under which it is kept, its token grid."""
+    """A finished sample: its report, its file and the link to it, where these are wanted, and its token grid."""
 
     report: Report
-    file: str
-    id: str
+    file: bytes | None = None
+    url: str | None = None
     grid: Mapping[str, Any] = field(default_factory=dict)
+
+
+def file_key(job: Job, sample: int) -> str:
+    """Where the store has a picture's file."""
+    return f"{job.ticket.id}/picture-{sample}.{job.output.format}"
+
+
+def picture_id(job: Job, sample: int) -> str:
+    return f"img_{job.ticket.id.removeprefix('req_')}_{sample}"
 
 
 def usage(job: Job, decoded: int) -> ImagesUsage:
@@ -69,7 +85,7 @@ def whole(job: Job, made: list[Made], done: Done, seconds: float) -> ImagesRespo
     """The answer to a request that is not streamed; `seconds` since it came in."""
     return ImagesResponse(
         created=int(time.time()),
-        data=[Picture(b64_json=one.file, **_history(job, one)) for one in made],
+        data=[Picture(b64_json=_b64(one), url=one.url, **_history(job, one)) for one in made],
         usage=usage(job, sum(one.report.tokens for one in made)),
         safety_identifier=job.safety_identifier,
         seed=job.ticket.request.seed,
@@ -102,11 +118,13 @@ def early_headers(job: Job) -> dict[str, str]:
         "x-maskserve-seed": str(job.ticket.request.seed),
         "x-maskserve-model": job.spec.id,
         "x-maskserve-checkpoint": job.spec.checkpoint,
+        **({"x-maskserve-job": job.ticket.id} if job.terms.kept else {}),
     }
 
 
-def news(job: Job, name: StreamName, event: Event) -> QueuedImage | StartedImage | SteppedImage | None:
+def news(job: Job, event: Event) -> QueuedImage | StartedImage | SteppedImage | None:
     """What `progress` adds to a stream; None for events that are no news, and where nobody asked."""
+    name = job.name
     if not job.ticket.progress:
         return None
     match event:
@@ -126,10 +144,10 @@ def news(job: Job, name: StreamName, event: Event) -> QueuedImage | StartedImage
             return None
 
 
-def partial_image(job: Job, name: StreamName, event: Preview, file: str) -> PartialImage:
+def partial_image(job: Job, event: Preview, file: bytes) -> PartialImage:
     return PartialImage(
-        type=f"{name}.partial_image",
-        b64_json=file,
+        type=f"{job.name}.partial_image",
+        b64_json=b64encode(file).decode(),
         created_at=int(time.time()),
         image_index=event.sample,
         partial_image_index=event.index,
@@ -151,10 +169,10 @@ def token_grid(artifact: Artifact) -> dict[str, list[bool] | list[int] | list[fl
     }
 
 
-def completed_image(job: Job, name: StreamName, made: Made) -> CompletedImage:
+def completed_image(job: Job, made: Made) -> CompletedImage:
     return CompletedImage(
-        type=f"{name}.completed",
-        b64_json=made.file,
+        type=f"{job.name}.completed",
+        b64_json=b64encode(made.file or b"").decode(),
         created_at=int(time.time()),
         image_index=made.report.sample,
         usage=usage(job, made.report.tokens),
@@ -165,6 +183,10 @@ def completed_image(job: Job, name: StreamName, made: Made) -> CompletedImage:
         **_described(job),
         **(made.grid if job.ticket.progress else {}),
     )
+
+
+def _b64(made: Made) -> str | None:
+    return b64encode(made.file).decode() if made.file is not None and made.url is None else None
 
 
 def _described(job: Job) -> dict[str, Any]:
@@ -180,7 +202,7 @@ def _history(job: Job, made: Made) -> dict[str, Any]:
     report = made.report
     return {
         "revised_prompt": job.understood,
-        "id": made.id,
+        "id": picture_id(job, report.sample),
         "seed": report.seed,
         "sample": report.sample,
         "plan": report.plan,

@@ -8,7 +8,7 @@ import numpy as np
 from models.spec import DecoderSpec
 from service.http.errors import ApiError, invalid
 from service.http.image_requests import ImageSource
-from service.http.results import Result
+from service.http.pictures import Result
 from service.http.services import Services
 from service.media.resize import resize, resize_mask
 from service.media.uploads import Upload, UploadError, read_upload

@@ -1,17 +1,20 @@
 """From a parsed request to a job for the dispatcher: model, prompt, sampling, picture and mask, all checked."""
 
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from models.catalogue import Entry
 from models.decoder import GenerationRequest
 from models.family import PromptError, Understood
 from models.spec import Task
+from service.dispatch.base import Terms
 from service.engine.request import Priority, Ticket
 from service.http.context import Context
 from service.http.errors import ApiError, invalid, model_not_found
-from service.http.image_answers import Job
+from service.http.image_answers import Job, StreamName
 from service.http.image_inputs import Files, Source, source_for
+from service.http.image_notes import note_of
 from service.http.image_output import Keep, output_for
 from service.http.image_requests import (
     ImageEditFields,
@@ -20,39 +23,46 @@ from service.http.image_requests import (
     ImageVariationRequest,
 )
 from service.http.image_sampling import plan_for, sampling_for
-from service.http.results import Result
+from service.http.manner import DRAWN_BITS, Manner
+from service.http.pictures import Result
 from service.http.services import Services
 
-DRAWN_BITS = 32
 NOTHING = Understood(None, "")
+NO_FILES = Files([])
+NAMES: Mapping[Task, StreamName] = {
+    "generate": "image_generation",
+    "edit": "image_edit",
+    "variation": "image_generation",
+}
 
 
 @dataclass(frozen=True)
-class Jobs:
-    """Makes jobs for one request. Every method raises ApiError 4xx that names the field."""
+class JobMaker:
+    """Makes the job of one request. Every method raises ApiError 4xx that names the field."""
 
     services: Services
     context: Context
+    manner: Manner
 
     def generation(self, body: ImageGenerationRequest) -> Job:
         entry = self._entry(body.model)
         return self._job("generate", entry, body, self._understand(entry, body.prompt))
 
     async def edit(self, body: ImageEditFields, files: Files) -> Job:
-        result = self._result(body.image_id)
+        result = await self._result(body.image_id)
         entry = self._entry(body.model or (result.model if result else None))
         understood = self._understand(entry, body.prompt)
         self._job("edit", entry, body, understood)  # complain about words before decoding pictures
         source = await source_for(self.services, entry.spec, files, result)
-        return self._job("edit", entry, body, understood, source)
+        return self._job("edit", entry, body, understood, source, files=files)
 
     async def variation(self, body: ImageVariationRequest, files: Files) -> Job:
-        result = self._result(body.image_id)
+        result = await self._result(body.image_id)
         entry = self._entry(body.model or (result.model if result else None))
         understood = self._variation_condition(entry, body, result)
         self._job("variation", entry, body, understood)
         source = await source_for(self.services, entry.spec, files, result)
-        return self._job("variation", entry, body, understood, source, body.strength)
+        return self._job("variation", entry, body, understood, source, body.strength, files)
 
     def _job(
         self,
@@ -62,6 +72,7 @@ class Jobs:
         understood: Understood,
         source: Source | None = None,
         strength: float | None = None,
+        files: Files = NO_FILES,
     ) -> Job:
         spec, settings = entry.spec, self.services.settings
         if task not in spec.tasks:
@@ -78,12 +89,12 @@ class Jobs:
             keep = Keep(source.pixels, source.mask)
         steps = plan.steps if plan is not None else sampling.num_inference_steps
         size = source.size if source is not None else spec.size
-        output = output_for(spec, body, steps, settings.resample, size, keep)
+        output = output_for(spec, body, steps, settings.resample, size, keep, self.manner.later)
         request = GenerationRequest(
             task=task,
             condition=understood.condition,
             sampling=sampling,
-            seed=secrets.randbits(DRAWN_BITS) if body.seed is None else body.seed,
+            seed=self._seed(body),
             n=n,
             plan=plan,
             image=source.image if source is not None else None,
@@ -94,22 +105,46 @@ class Jobs:
         )
         self.context.model = spec.id
         self.context.log |= {"model": spec.id, "seed": request.seed, "n": n}
-        ticket = self._ticket(request, spec.id, body)
-        return Job(ticket, spec, output, understood.revised or None, body.safety_identifier or body.user)
+        job = Job(
+            ticket=self._ticket(request, spec.id, body),
+            spec=spec,
+            output=output,
+            understood=understood.revised or None,
+            safety_identifier=body.safety_identifier or body.user,
+            name=NAMES[task],
+            base=self.manner.base,
+            delivery=body.response_format or ("url" if self.manner.later else "b64_json"),
+            terms=self._terms(body, task, files),
+        )
+        return replace(job, terms=replace(job.terms, note=note_of(job))) if job.terms.kept else job
+
+    def _seed(self, body: ImageOptions) -> int:
+        drawn = self.manner.seed()
+        given = drawn if body.seed is None else body.seed
+        return secrets.randbits(DRAWN_BITS) if given is None else given
+
+    def _terms(self, body: ImageOptions, task: Task, files: Files) -> Terms:
+        given = [*files.images, *([] if files.mask is None else [files.mask])]
+        return Terms(
+            kept=self.manner.kept,
+            listed=self.manner.later,
+            body=self.manner.digest(task, body, *given),
+            webhook=self.services.webhooks.checked(body.webhook, self.manner.later),
+        )
 
     def _ticket(self, request: GenerationRequest, model: str, body: ImageOptions) -> Ticket:
         deadline = None
         if body.deadline_ms is not None:
             deadline = self.services.dispatcher.now() + body.deadline_ms / 1000
         return Ticket(
-            id=self.context.id,
+            id=self.manner.id,
             model=model,
             request=request,
             priority=Priority[(body.priority or "normal").upper()],
             deadline=deadline,
             allow_fewer_steps=deadline is not None if body.allow_fewer_steps is None else body.allow_fewer_steps,
             owner=self.context.owner,
-            progress=bool(body.stream and body.progress),
+            progress=self.manner.later or bool(body.stream and body.progress),
         )
 
     def _entry(self, model: str | None) -> Entry:
@@ -144,10 +179,10 @@ class Jobs:
             return self._understand(entry, body.prompt)
         return NOTHING if result is None or result.model != entry.spec.id else result.understood
 
-    def _result(self, id: str | None) -> Result | None:
+    async def _result(self, id: str | None) -> Result | None:
         if id is None:
             return None
-        result = self.services.results.find(id, self.context.owner)
+        result = await self.services.pictures.result(id, self.context.owner)
         if result is None:
             message = "There is no such result (any more); upload the picture instead."
             raise ApiError(404, message, "image_not_found", "image_id")

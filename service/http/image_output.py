@@ -1,6 +1,5 @@
 """How finished pictures leave: size, file format, and the kept pixels of an edit."""
 
-from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -42,9 +41,8 @@ class Output:
             made = composite(self.keep.pixels, resize(made, (width, height)), self.keep.mask)
         return resize(made, self.size)
 
-    def file(self, pixels: np.ndarray, tags: Mapping[str, object] | None) -> str:
-        """The encoded file as base64 text."""
-        return b64encode(encode(pixels, self.format, self.compression, tags)).decode()
+    def file(self, pixels: np.ndarray, tags: Mapping[str, object] | None) -> bytes:
+        return encode(pixels, self.format, self.compression, tags)
 
 
 def output_for(
@@ -54,17 +52,18 @@ def output_for(
     resample: bool,
     auto: tuple[int, int],
     keep: Keep | None = None,
+    later: bool = False,
 ) -> Output:
     """Raises ApiError 400 with the field. `auto` is what size=auto means: the upload's size, else the model's."""
-    if options.response_format == "url":
-        raise invalid("Pictures are answered as b64_json only.", "response_format")
+    if options.response_format == "url" and options.stream and not later:
+        raise invalid("A stream carries its pictures as b64_json.", "response_format")
     if options.background == "transparent":
         raise invalid("The pictures of this server are opaque.", "background")
     format: Format = options.output_format or "png"
     compression = 100 if options.output_compression is None else options.output_compression
     if format == "png" and compression != 100:
         raise invalid("output_compression is for jpeg and webp.", "output_compression")
-    if (options.partial_images or 0) > 0 and not options.stream:
+    if (options.partial_images or 0) > 0 and not options.stream and not later:
         raise invalid("partial_images needs stream=true.", "partial_images")
     size = _size(spec, options.size or "auto", auto, resample)
     return Output(format, compression, size, quality_of(spec, steps), keep)

@@ -24,13 +24,17 @@ class ImageOptions(BaseModel):
     )
     output_format: Literal["png", "jpeg", "webp"] | None = None
     output_compression: int | None = Field(None, ge=0, le=100, description="For jpeg and webp.")
-    response_format: Literal["b64_json", "url"] | None = Field(None, description="Only `b64_json` so far.")
+    response_format: Literal["b64_json", "url"] | None = Field(
+        None, description="`url` is a link that works for a while; the default, except of jobs, is `b64_json`."
+    )
     moderation: Literal["auto", "low"] | None = Field(None, description="Accepted, without effect.")
     style: Literal["vivid", "natural"] | None = Field(None, description="Accepted, without effect.")
     user: str | None = Field(None, max_length=512)
     safety_identifier: str | None = Field(None, max_length=512, description="Echoed.")
     stream: bool | None = Field(None, description="Answer with server-sent events.")
-    partial_images: int | None = Field(None, ge=0, le=3, description="Partial pictures per sample, with `stream`.")
+    partial_images: int | None = Field(
+        None, ge=0, le=3, description="Partial pictures per sample, with `stream` or of a job."
+    )
     progress: bool | None = Field(
         None,
         description="With `stream`: also the place in the queue, every step, and a partial picture with its token grid "
@@ -58,6 +62,9 @@ class ImageOptions(BaseModel):
         None, description="Overload or a deadline may shorten the plan. Default: true with `deadline_ms`, else false."
     )
     priority: Literal["high", "normal", "low"] | None = None
+    webhook: str | None = Field(
+        None, max_length=2048, description="With `Prefer: respond-async`: the https address that is told of the end."
+    )
 
 
 class ImageGenerationRequest(ImageOptions):

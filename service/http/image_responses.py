@@ -26,7 +26,8 @@ class Steps(BaseModel):
 
 
 class Picture(BaseModel):
-    b64_json: str
+    b64_json: str | None = None
+    url: str | None = None
     revised_prompt: str | None = None
     id: str = Field(description="Names this result as `image_id` for a while.")
     seed: int

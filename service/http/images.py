@@ -5,12 +5,16 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
+from service.artefacts.base import StoreAway, StoreFull
+from service.dispatch.base import Subscription
+from service.engine.request import QueueAway, Refused
 from service.http.bodies import fill, media_type, read_form, read_json, unsupported
-from service.http.context import Context, context_of
-from service.http.errors import invalid
-from service.http.image_answers import Job, StreamName, early_headers, headers, whole
+from service.http.context import context_of
+from service.http.errors import from_code, from_refused, invalid
+from service.http.image_answers import Job, early_headers, headers, whole
 from service.http.image_inputs import Files, data_url, file_parts
-from service.http.image_jobs import Jobs
+from service.http.image_jobs import JobMaker
+from service.http.image_notes import put_aside
 from service.http.image_requests import (
     ImageEditFields,
     ImageEditRequest,
@@ -18,6 +22,8 @@ from service.http.image_requests import (
     ImageVariationRequest,
 )
 from service.http.image_runs import Run
+from service.http.jobs import accepted, followed
+from service.http.manner import manner_of
 from service.http.openapi import IMAGE_ANSWERS, edit_body, json_body, variation_body
 from service.http.services import Services, services_of
 from service.http.sse import EventStream, unless_gone
@@ -29,28 +35,29 @@ router = APIRouter(prefix="/v1/images", tags=["images"], responses=IMAGE_ANSWERS
 async def create_image(request: Request) -> Response:
     """Make pictures from a prompt."""
     services, context = services_of(request), context_of(request)
+    maker = JobMaker(services, context, manner_of(request))
     body = await read_json(request, ImageGenerationRequest, services.settings.max_json_bytes)
-    job = Jobs(services, context).generation(body)
-    return await _answer(request, job, "image_generation", bool(body.stream))
+    return await _answer(request, maker, maker.generation(body), bool(body.stream))
 
 
 @router.post("/edits", openapi_extra=edit_body())
 async def edit_image(request: Request) -> Response:
     """Make the transparent part of a mask anew; kept pixels come back bit for bit (PNG, lossless WebP)."""
     services, context = services_of(request), context_of(request)
+    maker = JobMaker(services, context, manner_of(request))
     body, files = await _edit(request, services)
-    job = await Jobs(services, context).edit(body, files)
-    return await _answer(request, job, "image_edit", bool(body.stream))
+    return await _answer(request, maker, await maker.edit(body, files), bool(body.stream))
 
 
 @router.post("/variations", openapi_extra=variation_body())
 async def vary_image(request: Request) -> Response:
     """Make a share of a picture's tokens anew."""
     services, context = services_of(request), context_of(request)
+    maker = JobMaker(services, context, manner_of(request))
     form = await read_form(request, services.settings)
     body = fill(ImageVariationRequest, form.fields)
-    job = await Jobs(services, context).variation(body, file_parts(form.files, ("image",)))
-    return await _answer(request, job, "image_generation", bool(body.stream))
+    job = await maker.variation(body, file_parts(form.files, ("image",)))
+    return await _answer(request, maker, job, bool(body.stream))
 
 
 async def _edit(request: Request, services: Services) -> tuple[ImageEditFields, Files]:
@@ -73,12 +80,39 @@ async def _edit(request: Request, services: Services) -> tuple[ImageEditFields, 
             raise unsupported(request, "multipart/form-data or application/json")
 
 
-async def _answer(request: Request, job: Job, name: StreamName, stream: bool) -> Response:
-    context: Context = context_of(request)
-    run = Run(services_of(request), context, job)
+async def _answer(request: Request, maker: JobMaker, job: Job, stream: bool) -> Response:
+    """Whole, as a stream, or later."""
+    services, context = maker.services, maker.context
+    if maker.manner.later:
+        (await _submit(services, job)).close()
+        return await accepted(services, context, job.ticket.id)
+
+    async def listen() -> Subscription:
+        subscription = await _submit(services, job)
+        after = request.headers.get("last-event-id", "")
+        if not (stream and after and job.terms.kept):
+            return subscription
+        subscription.close()
+        return await followed(services, job.ticket.id, after)
+
+    run = Run(services, context, job, listen)
     if stream:
-        return EventStream(run.stream(name), early_headers(job))
+        return EventStream(run.stream(), early_headers(job))
     made, done = await unless_gone(request.receive, run.whole())
     response = whole(job, made, done, context.seconds)
     content: dict[str, Any] = response.model_dump(exclude_none=True)
     return JSONResponse(content, headers=headers(job, made))
+
+
+async def _submit(services: Services, job: Job) -> Subscription:
+    """Raises ApiError."""
+    try:
+        await put_aside(job, services.dispatcher.store)
+        return await services.dispatcher.submit(job.ticket, job.terms)
+    except Refused as refused:
+        services.metrics.rejected.labels(refused.code).inc()
+        raise from_refused(refused) from None
+    except StoreFull:
+        raise from_code("storage_full", "") from None
+    except StoreAway:
+        raise from_refused(QueueAway("the store of pictures cannot be reached; try again soon")) from None

@@ -44,6 +44,7 @@ REASONS = {
     400: "A field is wrong; `param` names it",
     401: "Missing or wrong API key",
     404: "Unknown model or result",
+    409: "The Idempotency-Key stands for another request",
     413: "Too large",
     415: "Wrong content type",
     500: "Failed inside",

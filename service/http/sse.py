@@ -17,8 +17,10 @@ STARTED = b": started\n\n"
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 
-def message(event: BaseModel, type: str) -> bytes:
-    return f"event: {type}\ndata: {event.model_dump_json(exclude_none=True)}\n\n".encode()
+def message(event: BaseModel, type: str, id: str = "") -> bytes:
+    """`id` is where a client that lost the connection goes on (`Last-Event-ID`)."""
+    line = f"id: {id}\n" if id else ""
+    return f"{line}event: {type}\ndata: {event.model_dump_json(exclude_none=True)}\n\n".encode()
 
 
 class ErrorEvent(BaseModel):

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from service.engine.batch import StepRecord
+from service.engine.events import Done, Event, Failed, SampleDone
+from service.engine.request import Ticket
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
@@ -35,6 +37,9 @@ class Metrics:
         self.shortened = Counter(
             "maskserve_shortened", "Samples that ran fewer steps", ["model"], registry=self.registry
         )
+        self.resumed = Counter(
+            "maskserve_resumed", "Samples that went on from another worker", ["model"], registry=self.registry
+        )
         self.cancelled = Counter(
             "maskserve_cancelled", "Requests that their client left", ["stage"], registry=self.registry
         )
@@ -55,6 +60,21 @@ class Metrics:
         labels = (record.lane.model, record.kind)
         self.step_seconds.labels(*labels).observe(record.elapsed)
         self.batch.labels(*labels).observe(record.samples)
+
+    def heard(self, ticket: Ticket, event: Event) -> None:
+        """The engine told this of a request."""
+        match event:
+            case SampleDone(report=report):
+                self.samples.labels(ticket.model).inc()
+                self.steps.labels(ticket.model, "full").inc(report.steps_full)
+                self.steps.labels(ticket.model, "reuse").inc(report.steps_reuse)
+                self.shortened.labels(ticket.model).inc(report.shortened)
+                self.resumed.labels(ticket.model).inc(report.resumed_from_step > 0)
+            case Done():
+                self.queue.labels(ticket.model).observe(event.queue_seconds)
+                self.run.labels(ticket.model).observe(event.run_seconds)
+            case Failed():
+                self.failed.labels(event.code).inc()
 
     def _seconds(self, name: str, text: str, labels: list[str]) -> Histogram:
         return Histogram(f"maskserve_{name}", text, labels, buckets=SECONDS, registry=self.registry)

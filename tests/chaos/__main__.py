@@ -24,7 +24,7 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from service.dispatch.queue.wire import unpack
+from service.packed import unpack
 from tests.chaos.team import MODELS, Team, team
 
 SEEDS = 25

@@ -21,23 +21,37 @@ READY_SECONDS = 90.0
 
 @dataclass
 class Team:
-    """`server` is Redis. Processes log into `place`."""
+    """server: Redis, None for a set-up of one process; place: of logs; options: of all; bound: of the queue."""
 
     place: Path
-    server: RedisServer
+    server: RedisServer | None
+    options: tuple[str, ...] = ()
+    bound: int = 64
     url: str = ""
     api: "subprocess.Popen[bytes] | None" = None
+    apis: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
     workers: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
     started: int = 0
 
     def start_api(self, *options: str) -> None:
+        """The first one, or it again on its port."""
         port = int(self.url.rsplit(":", 1)[1]) if self.url else 0
-        self.api = self._start("api", "serve", "--port", str(port), *options)
+        self.url = self.another_api("--port", str(port), *options)
+        self.api = self.apis[-1]
+
+    def another_api(self, *options: str) -> str:
+        """Beside the first; its address."""
+        api = self._start("api", "serve", "--max-waiting", str(self.bound), *(options or ("--port", "0")))
+        self.apis.append(api)
         log = self.place / f"api-{self.started}.log"
-        address = _until(
-            lambda: next((line for line in log.read_text().splitlines() if "http://" in line), ""), self.api
-        )
-        self.url = next(word for word in address.split() if word.startswith("http://"))
+        address = _until(lambda: next((line for line in log.read_text().splitlines() if "http://" in line), ""), api)
+        return next(word for word in address.split() if word.startswith("http://"))
+
+    def kill_api(self) -> None:
+        assert self.api is not None
+        self.api.kill()
+        self.api.wait()
+        self.apis.remove(self.api)
 
     def start_worker(self, *options: str) -> "subprocess.Popen[bytes]":
         worker = self._start("worker", "worker", "--threads", "1", "--preload", *options)
@@ -54,8 +68,9 @@ class Team:
 
     def _start(self, name: str, command: str, *options: str) -> "subprocess.Popen[bytes]":
         self.started += 1
-        call = [sys.executable, "-m", "service.cli", command, "--redis", self.server.url]
-        call += ["--models", str(MODELS), "--log-format", "json", *options]
+        call = [sys.executable, "-m", "service.cli", command, "--models", str(MODELS), "--log-format", "json"]
+        call += [] if self.server is None else ["--redis", self.server.url]
+        call += [*self.options, *options]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         with (self.place / f"{name}-{self.started}.log").open("wb") as log:
             return subprocess.Popen(call, stdout=log, stderr=subprocess.STDOUT, env=environment)
@@ -65,19 +80,21 @@ class Team:
         return httpx2.post(f"{self.url}/v1/images/generations", json=body, timeout=timeout)
 
     def end(self) -> None:
-        for process in (*self.workers, self.api):
-            if process is not None and process.poll() is None:
+        for process in (*self.workers, *self.apis):
+            if process.poll() is None:
                 process.send_signal(signal.SIGCONT)
                 process.kill()
                 process.wait()
 
 
 @contextmanager
-def team(place: Path, workers: int = 2, appendonly: bool = False) -> Iterator[Team]:
+def team(
+    place: Path, workers: int = 2, appendonly: bool = False, options: tuple[str, ...] = (), bound: int = 64
+) -> Iterator[Team]:
     """A team that works."""
     with redis_server(place, appendonly) as server:
         assert isinstance(server, RedisServer)
-        made = Team(place, server)
+        made = Team(place, server, options, bound)
         try:
             made.start_api()
             for _ in range(workers):
@@ -85,6 +102,17 @@ def team(place: Path, workers: int = 2, appendonly: bool = False) -> Iterator[Te
             yield made
         finally:
             made.end()
+
+
+@contextmanager
+def alone(place: Path, options: tuple[str, ...] = ()) -> Iterator[Team]:
+    """One process, without Redis."""
+    made = Team(place, None, options)
+    try:
+        made.start_api("--threads", "1", "--preload", "--port", "0")
+        yield made
+    finally:
+        made.end()
 
 
 def _until(met, process: "subprocess.Popen[bytes]"):  # type: ignore[no-untyped-def]

@@ -5,15 +5,22 @@ its worker may be silent; requests whose lease ran out go back to the head of th
 
     PREFIX:queue:MODEL:CLASS  list   ids that wait
     PREFIX:leases             zset   id -> end of its lease
-    PREFIX:job:ID             hash   ticket, queue, at, attempt, worker, step, deaths, alone, stuck, and
-                                     cancelled, handed, over where that is so
+    PREFIX:job:ID             hash   ticket, owner, kept, note, webhook as they came; queue, at, attempt, worker, step,
+                                     deaths, alone, stuck; cancelled, handed, over, ended, tries where that is so
     PREFIX:states:ID          hash   sample -> saved state
     PREFIX:made:ID            hash   sample -> SampleDone, set once
     PREFIX:events:ID          stream events, capped
+    PREFIX:body:ID            string digest of what was asked, where the client chose the id
+    PREFIX:jobs:OWNER         zset   id -> when it came, of listed requests
+    PREFIX:hooks              zset   id -> when its end is to be told
+    PREFIX:secret             string of links
+    PREFIX:ended              count  of requests that have ended
 """
 
+import secrets
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, cast
 
 from redis.asyncio import Redis
@@ -24,13 +31,55 @@ from service.engine.request import Priority
 
 PREFIX = "maskserve"
 WAKE, CANCEL, LEASES = f"{PREFIX}:wake", f"{PREFIX}:cancel", f"{PREFIX}:leases"
+HOOKS, SECRET, ENDED = f"{PREFIX}:hooks", f"{PREFIX}:secret", f"{PREFIX}:ended"
 LEASE_SECONDS = 3.0
 EVENTS_KEPT = 1000
 UNFINISHED_SECONDS = 24 * 3600
 LEAST_KEPT_SECONDS = 300  # readers need some time for the last event
 AGING_SECONDS = 15.0  # of waiting raise a request by one class
+REMEMBERED_SECONDS = 24 * 3600  # for which an id that a client chose stands for one request
+DELIVERY_SECONDS = 60.0
 LONELY_AFTER = 2  # deaths of workers, after which a request runs alone
 HOPELESS_AFTER = 2  # deaths while alone without a step forward, after which it fails
+
+
+class Opened(Enum):
+    QUEUED = b"queued"
+    KNOWN = b"known"  # it waits, runs or is done
+    FULL = b"full"
+    OTHER = b"other"  # the id stands for another request
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A request as it came in. owner: whose list it is in, None for no list; body: see Terms."""
+
+    id: str
+    model: str
+    priority: Priority
+    ticket: bytes
+    owner: str | None = None
+    body: str = ""
+    kept: bool = False
+    note: bytes = b""
+    webhook: str = ""
+
+    @property
+    def fields(self) -> list[object]:
+        """Of its hash, for HSET."""
+        given = {"ticket": self.ticket, "note": self.note, "webhook": self.webhook, "kept": int(self.kept) or ""}
+        return [part for name, value in given.items() if value for part in (name, value)]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is stored of a kept request. Times in seconds since 1970; left: seconds until it is forgotten."""
+
+    ticket: bytes
+    note: bytes
+    created: float
+    ended: float | None
+    left: float
 
 
 @dataclass(frozen=True)
@@ -67,17 +116,20 @@ class Records:
 
     # -- the API's side
 
-    async def open(self, id: str, ticket: bytes, model: str, priority: Priority, most: int) -> bool:
-        """Queue a request; False when `most` of its model wait already. Once more the same id changes nothing."""
-        return bool(await self._script("open", id, ticket, model, int(priority), most, UNFINISHED_SECONDS))
+    async def open(self, entry: Entry, most: int) -> Opened:
+        """Queue a request, unless `most` of its model wait already. Once more the same id changes nothing, except that
+        a request that failed is queued again."""
+        args = (entry.model, int(entry.priority), most, UNFINISHED_SECONDS, entry.body, _listing(entry.owner))
+        return Opened(await self._script("open", entry.id, *args, REMEMBERED_SECONDS, *entry.fields))
 
-    async def revive(self, id: str, ticket: bytes, model: str, priority: Priority) -> None:
+    async def revive(self, entry: Entry) -> None:
         """Queue it again if Redis has lost it, or its place: a crash of Redis may lose its last second."""
-        await self._script("revive", id, ticket, model, int(priority), UNFINISHED_SECONDS)
+        args = (entry.model, int(entry.priority), UNFINISHED_SECONDS)
+        await self._script("revive", entry.id, *args, *entry.fields)
 
-    async def cancel(self, id: str) -> None:
-        """A waiting request is over at once; the worker of a running one hears of it."""
-        await self._script("cancel", id, self.keep_seconds)
+    async def cancel(self, id: str, event: bytes) -> None:
+        """A waiting request is over at once, with `event` as its last; the worker of a running one hears of it."""
+        await self._script("cancel", id, self.keep_seconds, event)
 
     async def waiting(self, models: Iterable[str]) -> int:
         """Requests that no worker has taken."""
@@ -90,6 +142,10 @@ class Records:
     async def running(self) -> int:
         return int(await self.redis.zcard(LEASES))
 
+    async def ended(self) -> int:
+        """Requests that have ended so far, whatever their end."""
+        return int(await self.redis.get(ENDED) or 0)
+
     async def events(self, id: str, after: str = "0", block_ms: int = 1000) -> list[tuple[str, bytes]]:
         """Events behind the stream position `after`, with theirs; waits for some, up to `block_ms`."""
         found: Any = await self.redis.xread({_key("events", id): after}, count=64, block=block_ms)
@@ -99,6 +155,50 @@ class Records:
         """Sample -> its SampleDone, also where the capped stream has lost it."""
         found = cast(dict[bytes, bytes], await self.redis.hgetall(_key("made", id)))
         return {int(sample): event for sample, event in found.items()}
+
+    async def so_far(self, id: str, until: str = "+", most: int = 1000) -> list[tuple[str, bytes]]:
+        """The newest events with their stream positions, oldest first."""
+        found: Any = await self.redis.xrevrange(_key("events", id), max=until, count=most)
+        return [(at.decode(), entry[b"event"]) for at, entry in reversed(found)]
+
+    async def place(self, id: str) -> int | None:
+        """About how many start before it does, itself included; None where it does not wait."""
+        return cast("int | None", await self._script("place", id))
+
+    async def kept(self, id: str) -> Kept | None:
+        async with self.redis.pipeline(transaction=True) as pipe:
+            pipe.hmget(_key("job", id), "ticket", "note", "at", "ended", "kept")
+            pipe.pttl(_key("job", id))
+            (ticket, note, at, ended, kept), left = await pipe.execute()
+        if not kept:
+            return None
+        return Kept(ticket, note or b"", int(at) / 1000, None if ended is None else int(ended) / 1000, left / 1000)
+
+    async def forget(self, id: str, owner: str) -> None:
+        """A request that is over."""
+        await self._script("forget", id, _listing(owner))
+
+    async def page(self, owner: str, after: str, limit: int, newest_first: bool) -> list[str]:
+        """Ids, and one more where there are more. Raises KeyError where `after` is not in the list."""
+        found = await self._script("page", "", _listing(owner), after, limit, int(newest_first))
+        if found is None:
+            raise KeyError(after)
+        return [id.decode() for id in found]
+
+    async def owed(self, limit: int) -> list[tuple[str, str, int]]:
+        """id, address and earlier tries of ends that are to be told, for this process and for a minute."""
+        found = await self._script("owed", "", int(1000 * DELIVERY_SECONDS), limit)
+        return [(id.decode(), url.decode(), tries) for id, url, tries in found]
+
+    async def settled(self, id: str) -> None:
+        await self.redis.zrem(HOOKS, id)
+
+    async def postponed(self, id: str, seconds: float) -> None:
+        await self._script("postponed", id, seconds)
+
+    async def secret(self) -> bytes:
+        await self.redis.set(SECRET, secrets.token_hex(32), nx=True)
+        return cast(bytes, await self.redis.get(SECRET))
 
     # -- the worker's side
 
@@ -149,6 +249,11 @@ async def heard(channel: PubSub) -> AsyncIterator[tuple[str, str]]:
     async for message in channel.listen():
         if message["type"] == "message":
             yield message["channel"].decode(), message["data"].decode()
+
+
+def _listing(owner: str | None) -> str:
+    """The end of a list's name; an empty owner has a list too."""
+    return "" if owner is None else f"of:{owner}"
 
 
 def _key(kind: str, id: str) -> str:

@@ -10,12 +10,22 @@ end
 local function over(key) return redis.call('HEXISTS', key, 'over') == 1 end
 local function mine(attempt) return redis.call('HGET', job, 'attempt') == attempt and not over(job) end
 local function number(key, field) return tonumber(redis.call('HGET', key, field) or '0') end
-local function enqueue(model, class, ticket, seconds)
+local events, made, states = P .. ':events:' .. id, P .. ':made:' .. id, P .. ':states:' .. id
+local function enqueue(model, class, seconds, fields)
     local queue = P .. ':queue:' .. model .. ':' .. class
-    redis.call('HSET', job, 'ticket', ticket, 'queue', queue, 'at', now())
+    redis.call('HSET', job, 'queue', queue, 'at', now(), unpack(fields))
     redis.call('EXPIRE', job, seconds)
     redis.call('RPUSH', queue, id)
     redis.call('PUBLISH', P .. ':wake', id)
+end
+local function finish(kind, event, kept)
+    redis.call('XADD', events, '*', 'event', event)
+    redis.call('HSET', job, 'over', kind, 'ended', now())
+    for _, key in ipairs({job, events, made}) do redis.call('EXPIRE', key, kept) end
+    redis.call('DEL', states)
+    redis.call('ZREM', leases, id)
+    redis.call('INCR', P .. ':ended')
+    if redis.call('HEXISTS', job, 'webhook') == 1 then redis.call('ZADD', P .. ':hooks', now(), id) end
 end
 local function requeue(which)
     local key = P .. ':job:' .. which
@@ -27,22 +37,37 @@ local function requeue(which)
 end
 """
 
+# A request that has failed runs again under its id. Its attempts count on: older ones stay fenced off.
 OPEN = """
-local ticket, model, class, most, seconds = unpack(ARGV)
-if redis.call('EXISTS', job) == 1 then return 1 end
+local model, class, most, seconds, body, listing, remembered = unpack(ARGV, 1, 7)
+local digest, known = P .. ':body:' .. id, redis.call('HGET', job, 'over')
+if body ~= '' and (redis.call('GET', digest) or body) ~= body then return 'other' end
+if redis.call('EXISTS', job) == 1 and known ~= 'Failed' then return 'known' end
 local waiting = 0
 for c = 0, 2 do waiting = waiting + redis.call('LLEN', P .. ':queue:' .. model .. ':' .. c) end
-if waiting >= tonumber(most) then return 0 end
-enqueue(model, class, ticket, seconds)
-return 1
+if waiting >= tonumber(most) then return 'full' end
+if known then
+    redis.call('DEL', events, made, states)
+    redis.call('HDEL', job, 'over', 'ended', 'cancelled', 'alone', 'deaths', 'stuck', 'step', 'tries', 'webhook')
+    redis.call('ZREM', P .. ':hooks', id)
+    redis.call('HSET', job, 'handed', 1)
+end
+if body ~= '' then redis.call('SET', digest, body, 'EX', remembered) end
+if listing ~= '' then
+    local list = P .. ':jobs:' .. listing
+    redis.call('ZADD', list, now(), id)
+    redis.call('EXPIRE', list, 2 * seconds)
+end
+enqueue(model, class, seconds, {unpack(ARGV, 8)})
+return 'queued'
 """
 
 REVIVE = """
-local ticket, model, class, seconds = unpack(ARGV)
+local model, class, seconds = unpack(ARGV, 1, 3)
 if over(job) or redis.call('ZSCORE', leases, id) then return 0 end
 local queue = redis.call('HGET', job, 'queue')
 if queue and redis.call('LPOS', queue, id) then return 0 end
-enqueue(model, class, ticket, seconds)
+enqueue(model, class, seconds, {unpack(ARGV, 4)})
 return 1
 """
 
@@ -50,9 +75,7 @@ CANCEL = """
 if redis.call('EXISTS', job) == 0 or over(job) then return 0 end
 redis.call('HSET', job, 'cancelled', 1)
 if redis.call('LREM', redis.call('HGET', job, 'queue'), 1, id) == 1 then
-    redis.call('HSET', job, 'over', 'Failed')
-    redis.call('EXPIRE', job, ARGV[1])
-    redis.call('DEL', P .. ':states:' .. id)
+    finish('Failed', ARGV[2], ARGV[1])
 else
     redis.call('PUBLISH', P .. ':cancel', id)
 end
@@ -79,7 +102,8 @@ while true do
     local key = P .. ':job:' .. found
     if redis.call('EXISTS', key) == 1 and not over(key) then
         local attempt = redis.call('HINCRBY', key, 'attempt', 1)
-        if attempt > 1 and redis.call('HDEL', key, 'handed') == 0 then
+        local handed = redis.call('HDEL', key, 'handed') == 1
+        if attempt > 1 and not handed then
             redis.call('HINCRBY', key, 'deaths', 1)
             if redis.call('HGET', key, 'alone') == tostring(number(key, 'step')) then
                 redis.call('HINCRBY', key, 'stuck', 1)
@@ -111,25 +135,20 @@ if mine(ARGV[1]) then redis.call('HSET', job, 'alone', number(job, 'step')) end
 PUBLISH = """
 local attempt, event, kind, sample, most, kept, unfinished = unpack(ARGV)
 if not mine(attempt) then return 0 end
-local events, made = P .. ':events:' .. id, P .. ':made:' .. id
+if kind == 'Done' or kind == 'Failed' then
+    finish(kind, event, kept)
+    return 1
+end
 if kind == 'SampleDone' and redis.call('HSETNX', made, sample, event) == 0 then return 1 end
 redis.call('XADD', events, 'MAXLEN', '~', most, '*', 'event', event)
-local ends = kind == 'Done' or kind == 'Failed'
-if ends then
-    redis.call('HSET', job, 'over', kind)
-    redis.call('EXPIRE', job, kept)
-    redis.call('DEL', P .. ':states:' .. id)
-    redis.call('ZREM', leases, id)
-end
-redis.call('EXPIRE', events, ends and kept or unfinished)
-redis.call('EXPIRE', made, ends and kept or unfinished)
+redis.call('EXPIRE', events, unfinished)
+redis.call('EXPIRE', made, unfinished)
 return 1
 """
 
 KEEP = """
 local attempt, sample, state, step, seconds = unpack(ARGV)
 if not mine(attempt) then return 0 end
-local states = P .. ':states:' .. id
 redis.call('HSET', states, sample, state)
 redis.call('EXPIRE', states, seconds)
 if tonumber(step) > number(job, 'step') then redis.call('HSET', job, 'step', step) end
@@ -152,6 +171,73 @@ end
 return #late
 """
 
+# About how many run before it, itself included; nil where it does not wait.
+PLACE = """
+local queue = redis.call('HGET', job, 'queue')
+local at = queue and redis.call('LPOS', queue, id)
+if not at then return nil end
+for class = 0, tonumber(string.sub(queue, -1)) - 1 do
+    at = at + redis.call('LLEN', string.sub(queue, 1, -2) .. class)
+end
+return at + 1
+"""
+
+FORGET = """
+if not over(job) then return 0 end
+redis.call('DEL', job, events, made, states)
+redis.call('ZREM', P .. ':hooks', id)
+if ARGV[1] ~= '' then redis.call('ZREM', P .. ':jobs:' .. ARGV[1], id) end
+return 1
+"""
+
+# Ids of a list behind one of them, one more than asked for where there are more. What has expired leaves the list.
+PAGE = """
+local list, after, limit, newest = P .. ':jobs:' .. ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1'
+local start, found, gone = 0, {}, {}
+if after ~= '' then
+    local rank = redis.call(newest and 'ZREVRANK' or 'ZRANK', list, after)
+    if not rank then return nil end
+    start = rank + 1
+end
+while #found <= limit do
+    local ids = redis.call(newest and 'ZREVRANGE' or 'ZRANGE', list, start, start + 63)
+    if #ids == 0 then break end
+    for _, which in ipairs(ids) do
+        local there = redis.call('EXISTS', P .. ':job:' .. which) == 1
+        table.insert(there and found or gone, which)
+    end
+    start = start + #ids
+end
+for _, which in ipairs(gone) do redis.call('ZREM', list, which) end
+return {unpack(found, 1, math.min(#found, limit + 1))}
+"""
+
+# Ends that are to be told, each given to one process for a while.
+OWED = """
+local hooks, lease, limit, found = P .. ':hooks', tonumber(ARGV[1]), ARGV[2], {}
+for _, which in ipairs(redis.call('ZRANGEBYSCORE', hooks, '-inf', now(), 'LIMIT', 0, limit)) do
+    local key = P .. ':job:' .. which
+    local url = redis.call('HGET', key, 'webhook')
+    if url then
+        redis.call('ZADD', hooks, now() + lease, which)
+        table.insert(found, {which, url, redis.call('HINCRBY', key, 'tries', 1) - 1})
+    else
+        redis.call('ZREM', hooks, which)
+    end
+end
+return found
+"""
+
+# What is owed outlives the result.
+POSTPONED = """
+local seconds = tonumber(ARGV[1])
+redis.call('ZADD', P .. ':hooks', 'XX', now() + 1000 * seconds, id)
+for _, key in ipairs({job, events, made}) do
+    local left = redis.call('TTL', key)
+    if left >= 0 and left < seconds + 60 then redis.call('EXPIRE', key, math.ceil(seconds + 60)) end
+end
+"""
+
 ALL = {
     name: COMMON + text
     for name, text in {
@@ -165,5 +251,10 @@ ALL = {
         "keep": KEEP,
         "hand_back": HAND_BACK,
         "sweep": SWEEP,
+        "place": PLACE,
+        "forget": FORGET,
+        "page": PAGE,
+        "owed": OWED,
+        "postponed": POSTPONED,
     }.items()
 }

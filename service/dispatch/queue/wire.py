@@ -1,11 +1,7 @@
-"""Tickets and events as bytes: plain values in msgpack, arrays as their own bytes. Nothing is executed."""
+"""Tickets and events as bytes."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
-from typing import Any, cast
-
-import msgpack
-import numpy as np
 
 from models.decoder import Artifact, GenerationRequest
 from models.decoding.plan import Plan
@@ -22,42 +18,11 @@ from service.engine.events import (
     Waiting,
 )
 from service.engine.request import Priority, Ticket
+from service.packed import pack, unpack
 
-ARRAY = 1  # msgpack's extension type of arrays
 EVENTS: Mapping[str, type[Event]] = {
     kind.__name__: kind for kind in (Waiting, Started, Progress, Preview, SampleDone, Done, Failed)
 }
-
-
-def pack(value: object) -> bytes:
-    """Numbers, words, lists, dicts and numpy arrays."""
-    return cast(bytes, msgpack.packb(value, default=_array))
-
-
-def unpack(content: bytes) -> Any:
-    """What `pack` made. Raises ValueError for anything else."""
-    try:
-        return msgpack.unpackb(content, ext_hook=_unarray, strict_map_key=False)
-    except (msgpack.UnpackException, ValueError, TypeError) as error:
-        raise ValueError(f"not of this wire: {error}") from None
-
-
-def _array(value: object) -> object:
-    if isinstance(value, np.ndarray):
-        return msgpack.ExtType(ARRAY, msgpack.packb((value.dtype.str, value.shape, value.tobytes())))
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"{type(value).__name__} does not travel")
-
-
-def _unarray(code: int, content: bytes) -> object:
-    if code != ARRAY:
-        raise ValueError(f"extension {code}")
-    kind, shape, data = msgpack.unpackb(content)
-    dtype = np.dtype(kind)
-    if dtype.hasobject:
-        raise ValueError("an array of objects")
-    return np.frombuffer(data, dtype).reshape(shape).copy()
 
 
 def ticket_bytes(ticket: Ticket, to_wall: Callable[[float], float]) -> bytes:
@@ -103,7 +68,7 @@ def read_ticket(content: bytes, from_wall: Callable[[float], float]) -> Ticket:
 
 def event_bytes(event: Event, key: str = "") -> tuple[bytes, Artifact | None]:
     """An event without its artefact, which is too large to travel with it and lies under `key`, and that artefact."""
-    values = {field.name: getattr(event, field.name) for field in fields(event)}
+    values = {field.name: getattr(event, field.name) for field in fields(event) if field.name != "at"}
     artifact = values.pop("artifact", None)
     if isinstance(event, SampleDone):
         values["report"] = asdict(event.report)

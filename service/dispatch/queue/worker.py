@@ -34,6 +34,7 @@ IDLE_SECONDS = 0.5  # between looks into the queues, where no message wakes the 
 LOST_SECONDS = 60.0  # how long Redis or the store may be away before what runs is given up
 CALL_SECONDS = 10.0  # for one answer of theirs
 PREVIEW_SECONDS = 120.0
+OTHERS_SECONDS = 600  # that a finished sample may wait for the others of its request
 GONE = (RedisError, OSError, StoreAway, TimeoutError)
 ELSEWHERE = frozenset({"draining", "model_unavailable", "queue_full"})  # another worker may do what this one cannot
 
@@ -238,7 +239,7 @@ class QueueWorker:
         content, artifact = event_bytes(event, key)
         if artifact is not None:
             preview = isinstance(event, Preview)
-            seconds = PREVIEW_SECONDS if preview else float(self.records.keep_seconds)
+            seconds = PREVIEW_SECONDS if preview else float(self.records.keep_seconds + OTHERS_SECONDS)
             stored = artifact_bytes(artifact)
             try:
                 await self._surely(lambda: self.store.put(key, stored, seconds))
@@ -246,7 +247,7 @@ class QueueWorker:
                 log.error("there is no room for a result", request=attempt.id, why=str(error))
                 if preview:
                     return True
-                event = Failed(attempt.id, "internal_error", "there is no room for the result")
+                event = Failed(attempt.id, "storage_full", "there is no room for the result")
                 content, _ = event_bytes(event)
         sample = event.report.sample if isinstance(event, SampleDone) else -1
         return await self._surely(lambda: self.records.publish(attempt, content, type(event).__name__, sample))

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
-from service.dispatch.queue.records import LEASES, Attempt, Records
+from service.dispatch.queue.records import LEASES, Attempt, Entry, Opened, Records
 from service.engine.request import Priority
 
 SAMPLES = 2
@@ -29,12 +30,17 @@ async def begun(records: Records, name: str) -> Attempt:
     return attempt
 
 
-async def opened(records: Records, name: str, ticket: bytes = b"t", most: int = 8) -> bool:
-    return await records.open(name, ticket, name, Priority.NORMAL, most)
+def entry(name: str, ticket: bytes = b"t", **more: Any) -> Entry:
+    return Entry(name, more.pop("model", name), more.pop("priority", Priority.NORMAL), ticket, **more)
+
+
+async def opened(records: Records, name: str, ticket: bytes = b"t", most: int = 8, **more: Any) -> Opened:
+    return await records.open(entry(name, ticket, **more), most)
 
 
 async def test_an_id_is_taken_once(records: Records, name: str) -> None:
-    assert await opened(records, name, b"ticket") and await opened(records, name, b"other")
+    assert await opened(records, name, b"ticket") is Opened.QUEUED
+    assert await opened(records, name, b"other") is Opened.KNOWN
     assert (await begun(records, name)).ticket == b"ticket"
     assert await records.take([name], "w:1") is None, "it was queued once"
 
@@ -141,23 +147,24 @@ async def test_a_waiting_request_that_is_cancelled_is_over_a_running_one_hears_o
     records: Records, name: str
 ) -> None:
     await opened(records, name)
-    await records.cancel(name)
+    await records.cancel(name, b"over")
     assert await records.take([name], "w:1") is None and await records.waiting([name]) == 0
+    assert [content for _, content in await records.events(name)] == [b"over"]
     other = f"{name}-2"
-    await records.open(other, b"t", name, Priority.NORMAL, 8)
+    await opened(records, other, model=name)
     attempt = await records.take([name], "w:1")
     assert attempt is not None
-    await records.cancel(other)
+    await records.cancel(other, b"over")
     assert await records.beat(attempt) is True
-    await records.cancel("nobody")
+    await records.cancel("nobody", b"over")
 
 
 async def test_the_queue_of_a_model_is_bounded_the_urgent_go_first_and_waiting_counts(
     records: Records, name: str
 ) -> None:
     for at, priority in enumerate((Priority.LOW, Priority.NORMAL, Priority.HIGH)):
-        assert await records.open(f"{name}-{at}", b"t", name, priority, 3)
-    assert not await opened(records, name, most=3) and await records.waiting([name]) == 3
+        assert await opened(records, f"{name}-{at}", model=name, priority=priority, most=3) is Opened.QUEUED
+    assert await opened(records, name, most=3) is Opened.FULL and await records.waiting([name]) == 3
     await records.redis.hincrby(f"maskserve:job:{name}-0", "at", -120_000)  # LOW, but for two minutes
     taken = [await records.take([name], "w:1") for _ in range(3)]
     assert [attempt.id[-1] for attempt in taken if attempt] == ["0", "2", "1"]
@@ -166,14 +173,14 @@ async def test_the_queue_of_a_model_is_bounded_the_urgent_go_first_and_waiting_c
 @pytest.mark.parametrize("lost", ["all", "place"])
 async def test_what_redis_has_lost_is_queued_again(records: Records, name: str, lost: str) -> None:
     await opened(records, name)
-    await records.revive(name, b"t", name, Priority.NORMAL)
+    await records.revive(entry(name))
     assert await records.waiting([name]) == 1, "nothing was lost"
     attempt = await records.take([name], "w:1")
-    await records.revive(name, b"t", name, Priority.NORMAL)
+    await records.revive(entry(name))
     assert await records.waiting([name]) == 0, "it runs"
     if lost == "all":
         await records.redis.delete(f"maskserve:job:{name}")
     await records.redis.delete(LEASES)
-    await records.revive(name, b"t", name, Priority.NORMAL)
+    await records.revive(entry(name))
     again = await records.take([name], "w:1")
     assert attempt is not None and again is not None and again.ticket == b"t"

@@ -11,15 +11,14 @@ from models.spec import Sampling
 from service.dispatch.queue.wire import (
     artifact_bytes,
     event_bytes,
-    pack,
     read_artifact,
     read_event,
     read_ticket,
     ticket_bytes,
-    unpack,
 )
 from service.engine.events import Done, Failed, Preview, Progress, Report, SampleDone, Started, Waiting
 from service.engine.request import Priority, Ticket
+from service.packed import pack, unpack
 
 
 def test_a_ticket_arrives_as_it_was_sent() -> None:

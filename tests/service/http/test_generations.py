@@ -114,7 +114,7 @@ async def test_quality_is_a_budget_of_steps(
         ({"background": "transparent"}, "background", "invalid_value"),
         ({"output_format": "gif"}, "output_format", "invalid_value"),
         ({"output_compression": 50}, "output_compression", "invalid_value"),
-        ({"response_format": "url"}, "response_format", "invalid_value"),
+        ({"response_format": "url", "stream": True}, "response_format", "invalid_value"),
         ({"partial_images": 2}, "partial_images", "invalid_value"),
         ({"partial_images": 4, "stream": True}, "partial_images", "invalid_value"),
         ({"negative_prompt": "x"}, "negative_prompt", "unknown_parameter"),

@@ -1,0 +1,38 @@
+"""What a group of endpoints must know about its kept requests, for routes that serve all of them."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from service.dispatch.base import Known, Subscription
+from service.engine.events import Done, SampleDone
+
+if TYPE_CHECKING:
+    from service.http.context import Context
+
+
+@dataclass(frozen=True)
+class File:
+    content: bytes
+    media_type: str
+    name: str
+
+
+class Kind(Protocol):
+    """Found by the `kind` of a request's note (`service.packed`), which also has `name`, `model` and `delivery`."""
+
+    async def result(self, known: Known, made: list[SampleDone], done: Done, inline: bool) -> dict[str, Any]:
+        """The JSON answer of a request that is done. inline: with the files themselves where that was asked for."""
+        ...
+
+    async def file(self, known: Known, index: int) -> File:
+        """One finished file. Raises ApiError."""
+        ...
+
+    async def forget(self, known: Known) -> None:
+        """Drop its files."""
+        ...
+
+    async def stream(self, context: "Context", known: Known, subscription: Subscription) -> AsyncGenerator[bytes, None]:
+        """Its events, framed, from where the subscription begins."""
+        ...

@@ -1,0 +1,300 @@
+"""Requests that outlive their connection, over HTTP: 202 and jobs, repeated keys, resumed streams, links."""
+
+import asyncio
+import base64
+import json
+from io import BytesIO
+
+import httpx2
+import numpy as np
+import pytest
+from PIL import Image
+
+from service.app import create_app
+from service.settings import Settings
+from tests.fakes_http import FakeDispatcher, picture, variant
+
+pytestmark = pytest.mark.anyio
+URL = "/v1/images/generations"
+LATER = {"prefer": "respond-async"}
+SHIRT = {"prompt": "shirt", "seed": 3}
+
+
+async def until_ended(http: httpx2.AsyncClient, id: str) -> dict:
+    while (job := (await http.get(f"/v1/jobs/{id}")).json())["completed_at"] is None:
+        await asyncio.sleep(0.001)
+    return job
+
+
+async def ended(http: httpx2.AsyncClient, **body: object) -> dict:
+    """A job that was asked for and has ended."""
+    answer = await http.post(URL, json=SHIRT | body, headers=LATER)
+    assert answer.status_code == 202, answer.text
+    return await until_ended(http, answer.json()["id"])
+
+
+def pixels(file: bytes) -> np.ndarray:
+    return np.array(Image.open(BytesIO(file)))
+
+
+def told(text: str) -> list[tuple[str, dict]]:
+    """The id and the data of every event."""
+    messages = [dict(line.split(": ", 1) for line in one.splitlines() if line[:1] != ":") for one in text.split("\n\n")]
+    return [(one.get("id", ""), json.loads(one["data"])) for one in messages if "data" in one]
+
+
+async def test_a_job_is_accepted_found_and_fetched(http: httpx2.AsyncClient) -> None:
+    answer = await http.post(URL, json=SHIRT | {"n": 2}, headers=LATER)
+    job = answer.json()
+    assert answer.status_code == 202 and answer.headers["location"] == f"/v1/jobs/{job['id']}"
+    assert answer.headers["preference-applied"] == "respond-async" and answer.headers["openai-poll-after-ms"]
+    assert job["status"] in ("queued", "in_progress") and job["result"] is None and job["object"] == "job"
+    assert set(job) >= {"model", "progress", "created_at", "completed_at", "expires_at", "error", "type"}
+    job = await until_ended(http, job["id"])
+    assert job["status"] == "completed" and job["progress"] == 100 and job["error"] is None
+    assert job["expires_at"] > job["completed_at"] >= job["created_at"]
+    now = (await http.post(URL, json=SHIRT | {"n": 2})).json()
+    later = job["result"]
+    for name in ("seed", "model", "checkpoint", "fingerprint", "usage", "size", "output_format"):
+        assert later[name] == now[name]
+    for index, (one, other) in enumerate(zip(later["data"], now["data"], strict=True)):
+        assert one["plan"] == other["plan"] and one["steps"] == other["steps"] and "b64_json" not in one
+        link = await http.get(one["url"])
+        content = await http.get(f"/v1/jobs/{job['id']}/content", params={"index": index})
+        assert link.content == content.content == base64.b64decode(other["b64_json"])
+        assert link.headers["content-type"] == content.headers["content-type"] == "image/png"
+        assert (pixels(link.content) == picture(3, index)).all()
+    assert (await http.get(f"/v1/jobs/{job['id']}/content", params={"index": 2})).status_code == 404
+
+
+async def test_b64_json_comes_where_it_is_asked_for(http: httpx2.AsyncClient) -> None:
+    job = await ended(http, response_format="b64_json", output_format="webp")
+    [one] = job["result"]["data"]
+    assert (pixels(base64.b64decode(one["b64_json"])) == picture(3, 0)).all() and "url" not in one
+    [listed] = (await http.get("/v1/jobs")).json()["data"]
+    assert listed["result"] is None and listed["status"] == "completed"
+
+
+async def test_a_result_of_a_job_can_be_edited_by_its_id(http: httpx2.AsyncClient) -> None:
+    [one] = (await ended(http))["result"]["data"]
+    form = {"prompt": "sneaker", "image_id": one["id"]}
+    answer = await http.post("/v1/images/edits", files={name: (None, value) for name, value in form.items()})
+    assert answer.status_code == 200
+
+
+async def test_an_edit_can_be_a_job_and_keeps_its_pixels(http: httpx2.AsyncClient) -> None:
+    source, mask = BytesIO(), BytesIO()
+    Image.fromarray(picture(9, 0)).save(source, "PNG")
+    hole = np.full((8, 8, 4), 255, np.uint8)
+    hole[:4, :, 3] = 0
+    Image.fromarray(hole).save(mask, "PNG")
+    files = {"image": source.getvalue(), "mask": mask.getvalue()}
+    answer = await http.post(
+        "/v1/images/edits", data={"prompt": "shirt", "seed": "4", "plan": "4+4"}, files=files, headers=LATER
+    )
+    assert answer.status_code == 202, answer.text
+    job = await until_ended(http, answer.json()["id"])
+    assert job["type"] == "image_edit" and job["status"] == "completed", job
+    made = pixels((await http.get(f"/v1/jobs/{job['id']}/content")).content)
+    assert (made[4:] == picture(9, 0)[4:]).all() and (made[:4] == picture(4, 0)[:4]).all()
+
+
+async def test_jobs_are_listed_in_pages(http: httpx2.AsyncClient) -> None:
+    ids = [(await ended(http, seed=seed))["id"] for seed in range(5)]
+    await http.post(URL, json=SHIRT, headers={"idempotency-key": "not listed"})
+    page = (await http.get("/v1/jobs", params={"limit": 2})).json()
+    assert [job["id"] for job in page["data"]] == ids[:2:-1] and page["has_more"] and page["object"] == "list"
+    assert (page["first_id"], page["last_id"]) == (ids[4], ids[3])
+    rest = (await http.get("/v1/jobs", params={"after": page["last_id"]})).json()
+    assert [job["id"] for job in rest["data"]] == ids[2::-1] and not rest["has_more"]
+    upwards = (await http.get("/v1/jobs", params={"order": "asc", "limit": 1})).json()
+    assert [job["id"] for job in upwards["data"]] == ids[:1]
+    for params in ({"limit": 0}, {"limit": "many"}, {"after": "nobody"}, {"order": "random"}):
+        answer = await http.get("/v1/jobs", params=params)
+        assert answer.status_code == 400 and answer.json()["error"]["param"], params
+
+
+async def test_deleting_cancels_what_runs_and_forgets_what_has_ended(
+    http: httpx2.AsyncClient, dispatcher: FakeDispatcher
+) -> None:
+    dispatcher.hold = 1
+    running = (await http.post(URL, json=SHIRT, headers=LATER)).json()
+    while not (job := (await http.get(f"/v1/jobs/{running['id']}")).json())["progress"]:
+        await asyncio.sleep(0.001)
+    assert job["status"] == "in_progress" and job["progress"] == 25
+    early = await http.get(f"/v1/jobs/{running['id']}/content")
+    assert early.status_code == 409 and early.headers["x-should-retry"] == "false"
+    assert early.json()["error"]["code"] == "job_not_ready"
+    gone = await http.delete(f"/v1/jobs/{running['id']}")
+    assert gone.json() == {"id": running["id"], "object": "job.deleted", "deleted": True}
+    assert dispatcher.subscriptions[-1].closed
+    job = await until_ended(http, running["id"])
+    assert (job["status"], job["error"]["code"]) == ("failed", "cancelled")
+    dispatcher.hold = None
+    job = await ended(http)
+    url = job["result"]["data"][0]["url"]
+    assert (await http.get(url)).status_code == 200
+    assert (await http.delete(f"/v1/jobs/{job['id']}")).status_code == 200
+    assert (await http.get(f"/v1/jobs/{job['id']}")).status_code == 404
+    assert (await http.get(url)).status_code == 404
+    assert (await http.delete(f"/v1/jobs/{job['id']}")).json()["error"]["code"] == "job_not_found"
+
+
+async def test_a_failed_job_says_why(http: httpx2.AsyncClient, dispatcher: FakeDispatcher) -> None:
+    dispatcher.script = lambda ticket, spec: []
+    job = await ended(http)
+    assert job["status"] == "failed" and job["error"]["code"] == "internal_error" and job["result"] is None
+    assert (await http.get(f"/v1/jobs/{job['id']}/content")).status_code == 500
+
+
+async def test_a_bad_request_is_refused_and_no_job(http: httpx2.AsyncClient) -> None:
+    answer = await http.post(URL, json={"prompt": "nothing"}, headers=LATER)
+    assert answer.status_code == 400 and answer.json()["error"]["param"] == "prompt"
+    assert (await http.get("/v1/jobs")).json()["data"] == []
+    for id in ("req_000000000000000000000000", "../x", "a" * 300):
+        assert (await http.get(f"/v1/jobs/{id}")).status_code == 404
+
+
+async def test_a_jobs_events_can_be_read_from_anywhere(http: httpx2.AsyncClient) -> None:
+    job = await ended(http, n=2, partial_images=1)
+    events = told((await http.get(f"/v1/jobs/{job['id']}/events")).text)
+    kinds = [event["type"].partition(".")[2] for _, event in events]
+    assert kinds.count("completed") == 2 and kinds.count("partial_image") == 2 and "step" in kinds
+    at = [int(id) for id, _ in events]
+    assert at == sorted(set(at))
+    position, first = next(one for one in events if one[1]["type"].endswith("completed"))
+    rest = told((await http.get(f"/v1/jobs/{job['id']}/events", headers={"last-event-id": position})).text)
+    assert rest == events[events.index((position, first)) + 1 :]
+    wrong = await http.get(f"/v1/jobs/{job['id']}/events", headers={"last-event-id": "yesterday"})
+    assert wrong.status_code == 400 and wrong.json()["error"]["param"] == "Last-Event-ID"
+
+
+KEY = {"idempotency-key": "order 66"}
+
+
+async def test_a_repeated_key_is_the_same_request(http: httpx2.AsyncClient, dispatcher: FakeDispatcher) -> None:
+    body = {"prompt": "shirt", "n": 2}
+    first, second = await asyncio.gather(*(http.post(URL, json=body, headers=KEY) for _ in range(2)))
+    third = await http.post(URL, json=body, headers=KEY)
+    data = [answer.json()["data"] for answer in (first, second, third)]
+    assert data[0] == data[1] == data[2] and len(dispatcher.tickets) == 1
+    assert first.headers["x-maskserve-job"] == third.headers["x-maskserve-job"] != third.headers["x-request-id"]
+    later = await http.post(URL, json=body, headers=KEY | LATER)
+    assert later.status_code == 202 and later.json()["id"] == first.headers["x-maskserve-job"]
+    assert len(dispatcher.tickets) == 1
+    dispatcher.jobs._journals.clear()  # a day later
+    again = await http.post(URL, json=body, headers=KEY)
+    assert again.json()["data"][0]["b64_json"] == data[0][0]["b64_json"], "the drawn seed is the key's"
+    other = await http.post(URL, json=body, headers={"idempotency-key": "another"})
+    assert other.json()["seed"] != first.json()["seed"]
+
+
+async def test_the_same_key_for_something_else_is_a_mistake(http: httpx2.AsyncClient) -> None:
+    await http.post(URL, json=SHIRT, headers=KEY)
+    answer = await http.post(URL, json=SHIRT | {"n": 2}, headers=KEY)
+    error = answer.json()["error"]
+    assert answer.status_code == 409 and answer.headers["x-should-retry"] == "false"
+    assert (error["code"], error["param"]) == ("idempotency_key_reused", "Idempotency-Key")
+    for key in ("", "a" * 256, "täg".encode()):
+        wrong = await http.post(URL, json=SHIRT, headers={"idempotency-key": key})
+        assert wrong.status_code == 400 and wrong.json()["error"]["param"] == "Idempotency-Key"
+
+
+async def test_uploads_count_for_the_key_but_not_how_they_travel(
+    http: httpx2.AsyncClient, dispatcher: FakeDispatcher
+) -> None:
+    async def edit(seed: int) -> httpx2.Response:
+        file = BytesIO()
+        Image.fromarray(picture(seed, 0)).save(file, "PNG")
+        return await http.post(
+            "/v1/images/edits", data={"prompt": "shirt"}, files={"image": file.getvalue()}, headers=KEY
+        )
+
+    assert [(await edit(1)).status_code for _ in range(2)] == [200, 200]  # another boundary each time
+    assert len(dispatcher.tickets) == 1 and (await edit(2)).status_code == 409
+
+
+async def test_a_failed_request_runs_again_under_its_key(http: httpx2.AsyncClient, dispatcher: FakeDispatcher) -> None:
+    works, dispatcher.script = dispatcher.script, lambda ticket, spec: []
+    assert (await http.post(URL, json=SHIRT, headers=KEY)).status_code == 500
+    dispatcher.script = works
+    assert (await http.post(URL, json=SHIRT, headers=KEY)).status_code == 200
+
+
+async def test_a_stream_with_a_key_goes_on_where_it_broke(http: httpx2.AsyncClient, dispatcher: FakeDispatcher) -> None:
+    body = SHIRT | {"stream": True, "n": 3}
+    whole = await http.post(URL, json=body, headers=KEY)
+    events = told(whole.text)
+    assert all(id for id, _ in events)
+    rest = await http.post(URL, json=body, headers=KEY | {"last-event-id": events[0][0]})
+    assert [id for id, _ in told(rest.text)] == [id for id, _ in events[1:]]
+    plain = await http.get(f"/v1/jobs/{whole.headers['x-maskserve-job']}/events")
+    assert [id for id, _ in told(plain.text)] == [id for id, _ in events] and len(dispatcher.tickets) == 1
+    assert not any(id for id, _ in told((await http.post(URL, json=body)).text)), "nothing to come back to"
+
+
+async def test_links_are_given_where_they_are_asked_for(http: httpx2.AsyncClient) -> None:
+    answer = await http.post(URL, json=SHIRT | {"response_format": "url", "output_format": "jpeg"})
+    [one] = answer.json()["data"]
+    assert one["url"].startswith("http://test/v1/artifacts/") and "b64_json" not in one
+    file = await http.get(one["url"])
+    assert file.headers["content-type"] == "image/jpeg" and pixels(file.content).shape == (8, 8, 3)
+    assert file.headers["x-content-type-options"] == "nosniff"
+    token = one["url"].rpartition("/")[2]
+    for wrong in (token[:-1], token + "A", "x", "a" * 5000):
+        assert (await http.get(f"/v1/artifacts/{wrong}")).status_code == 404
+
+
+async def test_links_end(dispatcher: FakeDispatcher) -> None:
+    app = create_app(Settings(log_level="error", results_seconds=0, public_url="https://pictures.example"), dispatcher)
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as http:
+        [one] = (await http.post(URL, json=SHIRT | {"response_format": "url"})).json()["data"]
+        assert one["url"].startswith("https://pictures.example/v1/artifacts/")
+        answer = await http.get(one["url"].removeprefix("https://pictures.example"))
+    app.state.services.pool.close()
+    assert answer.status_code == 410 and answer.json()["error"]["code"] == "link_expired"
+
+
+async def test_jobs_belong_to_their_key_links_to_whoever_has_them(dispatcher: FakeDispatcher) -> None:
+    app = create_app(Settings(log_level="error", api_keys=["mine", "yours"]), dispatcher)
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as http:
+        mine, yours = ({"authorization": f"Bearer {key}"} for key in ("mine", "yours"))
+        made = await http.post(URL, json=SHIRT, headers=LATER | KEY | mine)
+        id = made.json()["id"]
+        while (job := (await http.get(f"/v1/jobs/{id}", headers=mine)).json())["status"] != "completed":
+            await asyncio.sleep(0.001)
+        for call in (http.get, http.delete):
+            assert (await call(f"/v1/jobs/{id}", headers=yours)).status_code == 404
+        assert (await http.get(f"/v1/jobs/{id}")).status_code == 401
+        assert (await http.get("/v1/jobs", headers=yours)).json()["data"] == []
+        theirs = await http.post(URL, json=SHIRT, headers=LATER | KEY | yours)
+        assert theirs.json()["id"] != id, "the same key of somebody else"
+        assert (await http.get(job["result"]["data"][0]["url"])).status_code == 200
+        form = {"prompt": (None, "shirt"), "image_id": (None, job["result"]["data"][0]["id"])}
+        assert (await http.post("/v1/images/edits", files=form, headers=yours)).status_code == 404
+    app.state.services.pool.close()
+
+
+async def test_webhooks_are_for_jobs_on_servers_that_have_them(dispatcher: FakeDispatcher) -> None:
+    hook = {"webhook": "https://hooks.example.com/x"}
+
+    async def ask(settings: dict, body: dict, headers: dict[str, str]) -> tuple[int, str]:
+        app = create_app(Settings(log_level="error", **settings), dispatcher)
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as http:
+            answer = await http.post(URL, json=SHIRT | body, headers=headers)
+        app.state.services.pool.close()
+        return answer.status_code, (answer.json().get("error") or {}).get("code", "")
+
+    able = {"webhook_secret": "s" * 32, "webhook_hosts": ["hooks.example.com"]}
+    assert await ask({}, hook, LATER) == (400, "webhooks_disabled")
+    assert await ask(able, hook, {}) == (400, "invalid_value")
+    assert await ask(able, hook, LATER) == (202, "")
+    assert dispatcher.terms[-1].webhook == hook["webhook"]
+    for url in ("http://hooks.example.com/", "https://elsewhere.example/", "https://169.254.169.254/", "x"):
+        assert await ask(able, {"webhook": url}, LATER) == (400, "invalid_value"), url
+
+
+async def test_a_model_that_is_served_no_more_is_said_so(http: httpx2.AsyncClient, dispatcher: FakeDispatcher) -> None:
+    job = await ended(http)
+    dispatcher.catalogue = FakeDispatcher.serving(variant(id="another")).catalogue
+    assert (await http.get(f"/v1/jobs/{job['id']}")).status_code == 404
