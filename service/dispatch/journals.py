@@ -6,9 +6,11 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import structlog
 
 from service.dispatch.base import Known, Page, Subscription, Terms
+from service.dispatch.positions import POSITION
 from service.engine.events import Event, Failed, Preview, Progress, SampleDone, Terminal, Waiting
 from service.engine.request import OtherBody, Ticket
 from service.webhooks.courier import Owed
@@ -17,6 +19,7 @@ log = structlog.get_logger()
 
 LEASE_SECONDS = 60.0  # for one delivery
 MAX_ENDED = 10_000
+LEAST_SECONDS = 300.0
 Start = Callable[[Ticket], Subscription]
 
 
@@ -28,34 +31,53 @@ class Journal:
     terms: Terms
     created: float
     ended: float | None = None
+    running: Subscription | None = None
     pump: "asyncio.Task[None] | None" = None
     events: dict[object, Event] = field(default_factory=dict)
     size: int = 0  # bytes of pictures
     _count: int = 0
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
+    @property
+    def run(self) -> int:
+        return round(1000 * self.created)
+
     def add(self, event: Event) -> None:
         self._count += 1
         key: object = self._count
-        if isinstance(event, Progress | Preview):
-            key = (type(event), event.sample)
-        elif isinstance(event, Waiting):
-            key = Waiting
+        match event:
+            case Progress() | Preview():
+                key = (type(event), event.sample)
+            case Waiting():
+                key = Waiting
+            case SampleDone():
+                for kind in (Progress, Preview):
+                    self.events.pop((kind, event.report.sample), None)
+                arrays = (event.artifact.array, event.artifact.tokens, *event.artifact.extra.values())
+                self.size += sum(one.nbytes for one in arrays if isinstance(one, np.ndarray))
         self.events.pop(key, None)
-        self.events[key] = replace(event, at=str(self._count))
-        if isinstance(event, SampleDone):
-            self.size += event.artifact.array.nbytes + event.artifact.tokens.nbytes
+        self.events[key] = replace(event, at=f"{self.run}-{self._count}")
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def read(self, after: int) -> AsyncIterator[Event]:
+    def count(self, ticket: Ticket) -> None:
+        """What the ticket takes in memory."""
+        request = ticket.request
+        self.size += sum(one.nbytes for one in (request.image, request.mask, request.tokens) if one is not None)
+        self.size += sum(map(len, (*ticket.states, self.terms.note)))
+
+    async def read(self, position: str) -> AsyncIterator[Event]:
+        """Behind a position of this run; another run's is none of ours."""
+        run, _, number = position.partition("-")
+        after = int(number) if run == str(self.run) else 0
         while True:
             changed = self._changed
             events = list(self.events.values())
             for event in events:
-                if int(event.at) <= after and not isinstance(event, Terminal):
+                count = int(event.at.partition("-")[2])
+                if count <= after and not isinstance(event, Terminal):
                     continue
-                after = int(event.at)
+                after = count
                 yield event
                 if isinstance(event, Terminal):
                     return
@@ -67,7 +89,7 @@ class JournalSubscription:
     """Leaves the request alone."""
 
     journal: Journal
-    after: int = 0
+    after: str = ""
 
     def __aiter__(self) -> AsyncIterator[Event]:
         return self.journal.read(self.after)
@@ -76,13 +98,15 @@ class JournalSubscription:
 
 
 class Journals:
-    """Finished ones go after `keep_seconds`, or when all their pictures together take more than `max_bytes`. Implements
-    Jobs and Ledger; used from one event loop.
+    """Finished ones go after `keep_seconds` (five minutes at least), or when all their pictures together take more than
+    `max_bytes`, the newest and those whose webhook is owed last. Implements Jobs and Ledger; used from one event loop.
     """
 
     def __init__(self, keep_seconds: float, max_bytes: int, now: Callable[[], float] = time.time) -> None:
-        self._keep_seconds, self._max_bytes, self._now = keep_seconds, max_bytes, now
+        self._keep_seconds, self._max_bytes, self._now = max(LEAST_SECONDS, keep_seconds), max_bytes, now
         self._journals: dict[str, Journal] = {}
+        self._ended: dict[str, None] = {}  # in order of their ends
+        self._size = 0  # of these, in bytes
         self._owed: dict[str, tuple[float, int]] = {}  # id -> when it is due, tries
         self._secret = secrets.token_bytes(32)
 
@@ -92,19 +116,23 @@ class Journals:
         journal = self._journals.get(ticket.id)
         if journal is not None and journal.terms.body != terms.body:
             raise OtherBody
+        if journal is not None and terms.listed and not journal.terms.listed:
+            journal.terms = replace(journal.terms, listed=True)
         if journal is None or _failed(journal):
             journal = Journal(ticket, terms, self._now())
-            running = start(ticket)
-            self._journals.pop(ticket.id, None)
-            self._owed.pop(ticket.id, None)
+            journal.running = start(
+                replace(ticket, id=f"{ticket.id}#{journal.run}")
+            )  # the run before may not be gone yet
+            journal.count(ticket)
+            self._drop(ticket.id)
             self._journals[ticket.id] = journal
-            journal.pump = asyncio.create_task(self._pump(journal, running))
+            journal.pump = asyncio.create_task(self._pump(journal, journal.running))
         return JournalSubscription(journal)
 
     async def _pump(self, journal: Journal, running: Subscription) -> None:
         try:
             async for event in running:
-                journal.add(event)
+                journal.add(replace(event, request=journal.ticket.id))
         except Exception:
             log.exception("a kept request could not be followed", request=journal.ticket.id)
         finally:
@@ -116,20 +144,30 @@ class Journals:
             journal.add(Failed(journal.ticket.id))
         if journal.ended is None:
             journal.ended = self._now()
+            self._ended[journal.ticket.id] = None
+            self._size += journal.size
             if journal.terms.webhook:
                 self._owed[journal.ticket.id] = journal.ended, 0
 
     def _expire(self) -> None:
         """The oldest first."""
-        ended = [id for id, journal in self._journals.items() if journal.ended is not None]
-        size = sum(self._journals[id].size for id in ended)
-        for at, id in enumerate(ended):
-            journal = self._journals[id]
-            over = self._ends(journal) <= self._now() and id not in self._owed
-            if over or size > self._max_bytes or len(ended) - at > MAX_ENDED:
-                size -= journal.size
-                del self._journals[id]
-                self._owed.pop(id, None)
+        while self._ended:
+            id = next(iter(self._ended))
+            if id in self._owed and len(self._ended) > 1:  # behind the others
+                self._ended[id] = self._ended.pop(id)
+                id = next(iter(self._ended))
+            crowded = self._size > self._max_bytes or len(self._ended) > MAX_ENDED
+            over = self._ends(self._journals[id]) <= self._now()
+            if id in self._owed or not (over or (crowded and len(self._ended) > 1)):
+                return
+            self._drop(id)
+
+    def _drop(self, id: str) -> None:
+        journal = self._journals.pop(id, None)
+        self._owed.pop(id, None)
+        if journal is not None and id in self._ended:
+            del self._ended[id]
+            self._size -= journal.size
 
     def _ends(self, journal: Journal) -> float:
         return (journal.ended or self._now()) + self._keep_seconds
@@ -153,7 +191,9 @@ class Journals:
         return next((event for event in made if event.report.sample == sample), None)
 
     async def follow(self, id: str, after: str = "") -> Subscription:
-        return JournalSubscription(self._journals[id], int(after or 0))
+        if after and not POSITION.fullmatch(after):
+            raise ValueError(f"not a position: {after[:40]!r}")
+        return JournalSubscription(self._journals[id], after)
 
     async def page(self, owner: str, after: str, limit: int, newest_first: bool) -> Page:
         self._expire()
@@ -172,11 +212,13 @@ class Journals:
             journal.add(Failed(id, "cancelled", "the request was cancelled"))
             journal.pump.cancel()
             await asyncio.gather(journal.pump, return_exceptions=True)
+            if journal.running is not None:
+                journal.running.close()
+            self._end(journal)  # also where the pump had not begun
 
     async def forget(self, id: str) -> None:
         if (journal := self._journals.get(id)) is not None and journal.ended is not None:
-            del self._journals[id]
-            self._owed.pop(id, None)
+            self._drop(id)
 
     async def secret(self) -> bytes:
         return self._secret
@@ -188,14 +230,24 @@ class Journals:
         due = [(id, tries) for id, (at, tries) in self._owed.items() if at <= now][:limit]
         for id, tries in due:
             self._owed[id] = now + LEASE_SECONDS, tries + 1
-        return [Owed(id, self._journals[id].terms.webhook, tries) for id, tries in due]
+        return [Owed(self._end_id(id), self._journals[id].terms.webhook, tries) for id, tries in due]
+
+    def _end_id(self, id: str) -> str:
+        """Of this end, as a request that runs again has another."""
+        return f"{id}-{round(1000 * (self._journals[id].ended or 0))}"
 
     async def settled(self, id: str) -> None:
-        self._owed.pop(id, None)
+        if (which := self._which(id)) is not None:
+            del self._owed[which]
 
     async def postponed(self, id: str, seconds: float) -> None:
-        if id in self._owed:
-            self._owed[id] = self._now() + seconds, self._owed[id][1]
+        if (which := self._which(id)) is not None:
+            self._owed[which] = self._now() + seconds, self._owed[which][1]
+
+    def _which(self, end_id: str) -> str | None:
+        """The request, unless it has ended once more by now."""
+        id = end_id.rpartition("-")[0]
+        return id if id in self._owed and self._end_id(id) == end_id else None
 
 
 def _failed(journal: Journal) -> bool:

@@ -1,19 +1,26 @@
 """GET /v1/artifacts/{token}: a finished file, for whoever has the link."""
 
-import mimetypes
 from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from service.artefacts.base import StoreAway
-from service.http.errors import RETRY_LATER, SERVER, ApiError
-from service.http.openapi import ERRORS
+from service.http.errors import ApiError
+from service.http.kinds import File
+from service.http.openapi import BINARY_ANSWER, ERRORS
 from service.http.services import services_of
+from service.media.encode import MEDIA_TYPES
 
 PREFIX = "/v1/artifacts"
 EXPIRED = {**ERRORS[404], "description": "The link has expired"}
-ANSWERS: dict[int | str, dict[str, Any]] = {404: ERRORS[404], 410: EXPIRED, 503: ERRORS[503]}
+ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: BINARY_ANSWER,
+    404: ERRORS[404],
+    410: EXPIRED,
+    500: ERRORS[500],
+    503: ERRORS[503],
+}
+TYPES = {str(format): media_type for format, media_type in MEDIA_TYPES.items()}
 router = APIRouter(prefix=PREFIX, tags=["jobs"], responses=ANSWERS)
 
 
@@ -22,12 +29,9 @@ async def fetch_artifact(request: Request, token: str) -> Response:
     """Needs no API key: the link is signed and ends."""
     services = services_of(request)
     key = await services.pictures.links.key(token)
-    try:
-        content = await services.pictures.file(key)
-    except StoreAway:
-        raise ApiError(503, "The file cannot be reached now.", "store_unavailable", None, SERVER, RETRY_LATER) from None
+    content = await services.pictures.file(key)
     if content is None:
         raise ApiError(404, "The file is not kept any more.", "artifact_not_found")
-    media_type = mimetypes.guess_type(key)[0] or "application/octet-stream"
-    headers = {"cache-control": "private, max-age=3600, immutable", "x-content-type-options": "nosniff"}
-    return Response(content, media_type=media_type, headers=headers)
+    name = key.rpartition("/")[2]
+    file = File(content, TYPES.get(name.rpartition(".")[2], "application/octet-stream"), name)
+    return Response(content, media_type=file.media_type, headers=file.headers)

@@ -9,10 +9,12 @@ from fastapi import Request
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.http.errors import ClientGone
 from service.http.services import Services
 
 CLIENT_ID = re.compile(r"[ -~]{1,512}")
 CLOSED = 499
+SECRET = ("/v1/artifacts/{token}",)  # whoever reads such a path in a log could use it
 QUIET = ("/health", "/ready", "/metrics", "/web/{path:path}")  # asked for again and again
 
 
@@ -47,10 +49,8 @@ class ContextMiddleware:
             return await self.app(scope, receive, send)
         context = Context(f"req_{secrets.token_hex(12)}", perf_counter())
         scope.setdefault("state", {})["context"] = context
-        method = scope["method"]
-        bodyless = method == "HEAD"
-        if bodyless:
-            scope["method"] = "GET"
+        head = scope["method"] == "HEAD"
+        inner = {**scope, "method": "GET"} if head else scope
 
         async def tagged(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -58,14 +58,15 @@ class ContextMiddleware:
                 headers = MutableHeaders(scope=message)
                 headers["x-request-id"] = context.id
                 headers["openai-processing-ms"] = f"{context.seconds * 1000:.0f}"
-            elif bodyless:
-                message = {**message, "body": b""}
             await send(message)
+            if head and message.get("more_body"):
+                await send({"type": "http.response.body"})
+                raise ClientGone  # who asked for the head of a stream has it
 
         try:
-            await self.app(scope, receive, tagged)
+            await self.app(inner, receive, tagged)
         finally:
-            self._account(context, scope, method)
+            self._account(context, inner, scope["method"])
 
     def _account(self, context: Context, scope: Scope, method: str) -> None:
         route = scope.get("route")
@@ -75,6 +76,7 @@ class ContextMiddleware:
         metrics.requests.labels(endpoint, context.model, str(context.status)).inc()
         metrics.duration.labels(endpoint).observe(seconds)
         client = Headers(scope=scope).get("x-client-request-id", "")
+        path = endpoint if endpoint in SECRET else scope["path"]
         tell = self.services.log.debug if endpoint in QUIET else self.services.log.info
         tell(
             "request",
@@ -82,7 +84,7 @@ class ContextMiddleware:
             client_request_id=client if CLIENT_ID.fullmatch(client) else None,
             key_id=context.owner or None,
             method=method,
-            path=scope["path"],
+            path=path,
             status=context.status,
             ms=round(seconds * 1000, 1),
             **context.log,

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
+from service.artefacts.base import StoreAway, StoreFull
 from service.engine.events import Failed
 from service.engine.request import EngineDead, OtherBody, QueueAway, QueueFull, Refused
 
@@ -89,6 +90,22 @@ def from_refused(refused: Refused) -> ApiError:
     return from_code(refused.code, str(refused))
 
 
+def translated(error: Exception) -> ApiError | None:
+    """What a client is told of failures that have a name below the HTTP layer; None for others."""
+    match error:
+        case ApiError():
+            return error
+        case Refused():
+            return from_refused(error)
+        case StoreFull():
+            return from_code("storage_full", str(error))
+        case StoreAway():
+            message = "The store of results cannot be reached; try again soon."
+            return ApiError(503, message, "store_unavailable", None, SERVER, RETRY_LATER)
+        case _:
+            return None
+
+
 def from_failed(failed: Failed) -> ApiError:
     return from_code(failed.code, failed.message)
 
@@ -110,9 +127,9 @@ def from_code(code: str, message: str) -> ApiError:
             message = "The model could not be loaded; the server's log says why."
             return ApiError(503, message, code, "model", SERVER, DO_NOT_RETRY)
         case "cancelled":
-            return ApiError(499, "The request was cancelled.", "client_closed_request")
+            return ApiError(409, "The request was cancelled.", code, headers=DO_NOT_RETRY)
         case "storage_full":
-            return ApiError(507, "There is no room for the result now.", code, type=SERVER)
+            return ApiError(507, "There is no room for the result now.", code, None, SERVER, DO_NOT_RETRY)
         case "out_of_memory":
             return ApiError(500, "The device ran out of memory.", code, type=SERVER)
         case _:
@@ -122,7 +139,8 @@ def from_code(code: str, message: str) -> ApiError:
 def from_validation(error: ValidationError | RequestValidationError) -> ApiError:
     """The first complaint, with its dotted field path."""
     first = error.errors()[0]
-    param = ".".join(str(part) for part in first["loc"]) or None
+    places = [str(part) for part in first["loc"]]
+    param = ".".join(places[1:] if places[:1] in (["query"], ["header"], ["path"]) else places) or None
     match first["type"]:
         case "missing":
             return invalid(f"Missing required parameter: {param}.", param, "missing_required_parameter")

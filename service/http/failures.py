@@ -4,7 +4,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.http.context import CLOSED, Context
-from service.http.errors import ApiError, ClientGone, internal
+from service.http.errors import ClientGone, internal, translated
 from service.http.services import Services
 
 
@@ -22,10 +22,10 @@ class FailureMiddleware:
         except (ClientGone, ClientDisconnect):
             context.status = CLOSED
             context.log["code"] = "client_closed_request"
-        except ApiError as error:
-            context.log["code"] = error.error.code
-            await error.response()(scope, receive, send)
-        except Exception:
+        except Exception as error:
+            if (told := translated(error)) is not None and not context.status:
+                context.log["code"] = told.error.code
+                return await told.response()(scope, receive, send)
             self.services.log.exception("unhandled", request_id=context.id)
             context.log["code"] = "internal_error"
             if context.status:  # the response has begun: only breaking off tells the client

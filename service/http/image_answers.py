@@ -45,6 +45,7 @@ class Job:
     base: str
     delivery: Delivery
     terms: Terms
+    source: bytes | None = None  # what an edit of a kept request was made from
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 
 from models.catalogue import Entry
 from models.decoder import GenerationRequest
@@ -14,8 +15,8 @@ from service.http.context import Context
 from service.http.errors import ApiError, invalid, model_not_found
 from service.http.image_answers import Job, StreamName
 from service.http.image_inputs import Files, Source, source_for
-from service.http.image_notes import note_of
-from service.http.image_output import Keep, output_for
+from service.http.image_notes import note_of, packed_source
+from service.http.image_output import Keep, Output, output_for
 from service.http.image_requests import (
     ImageEditFields,
     ImageGenerationRequest,
@@ -26,6 +27,7 @@ from service.http.image_sampling import plan_for, sampling_for
 from service.http.manner import DRAWN_BITS, Manner
 from service.http.pictures import Result
 from service.http.services import Services
+from service.media.encode import encode
 
 NOTHING = Understood(None, "")
 NO_FILES = Files([])
@@ -54,7 +56,7 @@ class JobMaker:
         understood = self._understand(entry, body.prompt)
         self._job("edit", entry, body, understood)  # complain about words before decoding pictures
         source = await source_for(self.services, entry.spec, files, result)
-        return self._job("edit", entry, body, understood, source, files=files)
+        return self._job("edit", entry, body, understood, source, files=files, result=result)
 
     async def variation(self, body: ImageVariationRequest, files: Files) -> Job:
         result = await self._result(body.image_id)
@@ -73,6 +75,7 @@ class JobMaker:
         source: Source | None = None,
         strength: float | None = None,
         files: Files = NO_FILES,
+        result: Result | None = None,
     ) -> Job:
         spec, settings = entry.spec, self.services.settings
         if task not in spec.tasks:
@@ -114,7 +117,8 @@ class JobMaker:
             name=NAMES[task],
             base=self.manner.base,
             delivery=body.response_format or ("url" if self.manner.later else "b64_json"),
-            terms=self._terms(body, task, files),
+            terms=self._terms(body, request, output, files),
+            source=self._source(files, result) if keep is not None else None,
         )
         return replace(job, terms=replace(job.terms, note=note_of(job))) if job.terms.kept else job
 
@@ -123,14 +127,29 @@ class JobMaker:
         given = drawn if body.seed is None else body.seed
         return secrets.randbits(DRAWN_BITS) if given is None else given
 
-    def _terms(self, body: ImageOptions, task: Task, files: Files) -> Terms:
-        given = [*files.images, *([] if files.mask is None else [files.mask])]
+    def _terms(self, body: ImageOptions, request: GenerationRequest, output: Output, files: Files) -> Terms:
         return Terms(
             kept=self.manner.kept,
             listed=self.manner.later,
-            body=self.manner.digest(task, body, *given),
+            body=self._digest(body, request, output, files),
             webhook=self.services.webhooks.checked(body.webhook, self.manner.later),
         )
+
+    def _digest(self, body: ImageOptions, request: GenerationRequest, output: Output, files: Files) -> str:
+        """Of what decides the result, however it was said and in which form it is wanted."""
+        return self.manner.digest(
+            [request.task, request.condition, request.n, request.strength, str(request.plan), body.seed],
+            asdict(request.sampling),
+            [self.context.model, output.format, output.compression, *output.size],
+            getattr(body, "image_id", None),
+            [sha256(file).digest() for file in files.images],
+            None if files.mask is None else sha256(files.mask).digest(),
+        )
+
+    def _source(self, files: Files, result: Result | None) -> bytes | None:
+        if not self.manner.kept:
+            return None
+        return packed_source(files if result is None else Files([encode(result.pixels)], files.mask))
 
     def _ticket(self, request: GenerationRequest, model: str, body: ImageOptions) -> Ticket:
         deadline = None

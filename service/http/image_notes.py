@@ -1,23 +1,22 @@
 """What the HTTP layer must remember of an image request that outlives its connection."""
 
+from hashlib import sha256
 from typing import Any
 
-import numpy as np
-
-from models.catalogue import Catalogue
-from service.artefacts.base import Store
 from service.dispatch.base import Known, Terms
 from service.http.errors import ApiError
 from service.http.image_answers import Job
+from service.http.image_inputs import Files, source_for
 from service.http.image_output import Keep, Output
+from service.http.services import Services
 from service.packed import pack, unpack
 
 KIND = "image"
-ASIDE_SECONDS = 24 * 3600.0
+SOURCE_SECONDS = 6 * 3600.0
 
 
 def note_of(job: Job) -> bytes:
-    """The kept pixels of an edit are too large for a note: see `put_aside`."""
+    """The picture of an edit is too large for a note: it lies in the store."""
     output = job.output
     return pack(
         {
@@ -32,30 +31,32 @@ def note_of(job: Job) -> bytes:
             "compression": output.compression,
             "size": list(output.size),
             "quality": output.quality,
-            "keep": output.keep is not None,
+            "source": None if job.source is None else source_key(job),
         }
     )
 
 
-async def put_aside(job: Job, store: Store) -> None:
-    """Raises StoreFull, StoreAway."""
-    if job.terms.kept and (keep := job.output.keep) is not None:
-        content = pack({"pixels": keep.pixels, "mask": np.packbits(keep.mask)})
-        await store.put(aside_key(job.ticket.id), content, ASIDE_SECONDS)
+def packed_source(files: Files) -> bytes:
+    """What a client uploaded for an edit, to put its kept pixels back later."""
+    return pack([files.images, files.mask])
 
 
-async def read_note(known: Known, catalogue: Catalogue, store: Store) -> Job:
-    """The job that `note_of` described. Raises ApiError where the model or what was put aside is gone."""
+def source_key(job: Job) -> str:
+    """Named after its content: another request with the same key has another one."""
+    return f"{job.ticket.id}/source-{sha256(job.source or b'').hexdigest()[:16]}"
+
+
+def read_note(services: Services, known: Known) -> Job:
+    """The job that `note_of` described, but for the kept pixels of an edit. Raises ApiError where its model is gone."""
     note: dict[str, Any] = unpack(known.note)
-    entry = catalogue.entries.get(note["model"])
+    entry = services.dispatcher.catalogue.entries.get(note["model"])
     if entry is None:
         raise ApiError(404, f"The model {note['model']!r} is not served any more.", "model_not_found")
-    keep = await _keep(known, store) if note["keep"] else None
     width, height = note["size"]
     return Job(
         ticket=known.ticket,
         spec=entry.spec,
-        output=Output(note["format"], note["compression"], (width, height), note["quality"], keep),
+        output=Output(note["format"], note["compression"], (width, height), note["quality"]),
         understood=note["understood"],
         safety_identifier=note["safety_identifier"],
         name=note["name"],
@@ -65,15 +66,15 @@ async def read_note(known: Known, catalogue: Catalogue, store: Store) -> Job:
     )
 
 
-async def _keep(known: Known, store: Store) -> Keep:
-    content = await store.get(aside_key(known.ticket.id))
+async def read_keep(services: Services, known: Known) -> Keep | None:
+    """The kept pixels of an edit. Raises ApiError where its source is gone, StoreAway."""
+    note: dict[str, Any] = unpack(known.note)
+    if note["source"] is None:
+        return None
+    content = await services.dispatcher.store.get(note["source"])
     if content is None:
         raise ApiError(404, "The picture that was edited is not kept any more.", "result_expired")
-    kept = unpack(content)
-    height, width = kept["pixels"].shape[:2]
-    mask = np.unpackbits(kept["mask"], count=height * width).astype(bool).reshape(height, width)
-    return Keep(kept["pixels"], mask)
-
-
-def aside_key(id: str) -> str:
-    return f"{id}/keep"
+    images, mask = unpack(content)
+    spec = services.dispatcher.catalogue.entries[note["model"]].spec
+    source = await source_for(services, spec, Files(images, mask), None)
+    return Keep(source.pixels, source.mask)

@@ -7,20 +7,24 @@ from contextlib import aclosing, asynccontextmanager
 from service.dispatch.base import Subscription
 from service.engine.events import Done, Event, Failed, Preview, SampleDone, Waiting
 from service.http.context import Context
-from service.http.errors import ApiError, from_failed, internal
-from service.http.image_answers import Job, Made, completed_image, news, partial_image
+from service.http.errors import ApiError, from_failed, internal, translated
+from service.http.image_answers import Delivery, Job, Made, completed_image, news, partial_image
 from service.http.services import Services
 from service.http.sse import KEEPALIVE, STARTED, message, with_keepalive
 
 
 class Run:
-    """`listen` submits the job (or raises ApiError), or follows one that runs already.
+    """`listen` submits the job, or follows one that runs already; whatever it raises is raised here.
 
     Leaving early, for whatever reason, cancels the work, unless the job is kept.
     """
 
     def __init__(
-        self, services: Services, context: Context, job: Job, listen: Callable[[], Awaitable[Subscription]]
+        self,
+        services: Services,
+        context: Context,
+        job: Job,
+        listen: Callable[[], Awaitable[Subscription]],
     ) -> None:
         self.services = services
         self.context = context
@@ -35,7 +39,7 @@ class Run:
         async with self._subscription() as events:
             async for event in self._events(events):
                 if isinstance(event, SampleDone):
-                    made.append(await self._finish(event))
+                    made.append(await self._finish(event, self.job.delivery))
         assert isinstance(self.ended, Done)
         return sorted(made, key=lambda one: one.report.sample), self.ended
 
@@ -45,9 +49,9 @@ class Run:
             async with aclosing(self._stream()) as chunks:
                 async for chunk in chunks:
                     yield chunk
-        except ApiError:
-            raise
-        except Exception:
+        except Exception as error:
+            if (told := translated(error)) is not None:
+                raise told from None
             self.context.log["code"] = "internal_error"
             self.services.log.exception("unhandled", request_id=self.context.id)
             raise internal() from None
@@ -80,7 +84,7 @@ class Run:
                 partial = partial_image(self.job, event, file)
                 return message(partial, partial.type, event.at)
             case SampleDone():
-                completed = completed_image(self.job, await self._finish(event))
+                completed = completed_image(self.job, await self._finish(event, "b64_json"))
                 return message(completed, completed.type, event.at)
             case _:
                 told = news(self.job, event)
@@ -123,6 +127,6 @@ class Run:
     def _observe_first_partial(self, seconds: float) -> None:
         self.services.metrics.first_partial.labels(self.job.spec.id).observe(seconds)
 
-    async def _finish(self, event: SampleDone) -> Made:
+    async def _finish(self, event: SampleDone, delivery: Delivery) -> Made:
         self.context.log["steps"] = event.report.steps_full + event.report.steps_reuse
-        return await self.services.pictures.finish(self.job, event)
+        return await self.services.pictures.finish(self.job, event, delivery)

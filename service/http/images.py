@@ -5,16 +5,15 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from service.artefacts.base import StoreAway, StoreFull
 from service.dispatch.base import Subscription
-from service.engine.request import QueueAway, Refused
+from service.engine.request import Refused
 from service.http.bodies import fill, media_type, read_form, read_json, unsupported
 from service.http.context import context_of
-from service.http.errors import from_code, from_refused, invalid
+from service.http.errors import invalid
 from service.http.image_answers import Job, early_headers, headers, whole
 from service.http.image_inputs import Files, data_url, file_parts
 from service.http.image_jobs import JobMaker
-from service.http.image_notes import put_aside
+from service.http.image_notes import SOURCE_SECONDS, source_key
 from service.http.image_requests import (
     ImageEditFields,
     ImageEditRequest,
@@ -22,7 +21,7 @@ from service.http.image_requests import (
     ImageVariationRequest,
 )
 from service.http.image_runs import Run
-from service.http.jobs import accepted, followed
+from service.http.jobs import accepted, position_of
 from service.http.manner import manner_of
 from service.http.openapi import IMAGE_ANSWERS, edit_body, json_body, variation_body
 from service.http.services import Services, services_of
@@ -35,8 +34,8 @@ router = APIRouter(prefix="/v1/images", tags=["images"], responses=IMAGE_ANSWERS
 async def create_image(request: Request) -> Response:
     """Make pictures from a prompt."""
     services, context = services_of(request), context_of(request)
-    maker = JobMaker(services, context, manner_of(request))
     body = await read_json(request, ImageGenerationRequest, services.settings.max_json_bytes)
+    maker = JobMaker(services, context, manner_of(request, bool(body.stream)))
     return await _answer(request, maker, maker.generation(body), bool(body.stream))
 
 
@@ -44,8 +43,8 @@ async def create_image(request: Request) -> Response:
 async def edit_image(request: Request) -> Response:
     """Make the transparent part of a mask anew; kept pixels come back bit for bit (PNG, lossless WebP)."""
     services, context = services_of(request), context_of(request)
-    maker = JobMaker(services, context, manner_of(request))
     body, files = await _edit(request, services)
+    maker = JobMaker(services, context, manner_of(request, bool(body.stream)))
     return await _answer(request, maker, await maker.edit(body, files), bool(body.stream))
 
 
@@ -53,9 +52,9 @@ async def edit_image(request: Request) -> Response:
 async def vary_image(request: Request) -> Response:
     """Make a share of a picture's tokens anew."""
     services, context = services_of(request), context_of(request)
-    maker = JobMaker(services, context, manner_of(request))
     form = await read_form(request, services.settings)
     body = fill(ImageVariationRequest, form.fields)
+    maker = JobMaker(services, context, manner_of(request, bool(body.stream)))
     job = await maker.variation(body, file_parts(form.files, ("image",)))
     return await _answer(request, maker, job, bool(body.stream))
 
@@ -87,13 +86,14 @@ async def _answer(request: Request, maker: JobMaker, job: Job, stream: bool) -> 
         (await _submit(services, job)).close()
         return await accepted(services, context, job.ticket.id)
 
+    after = position_of(request) if stream and job.terms.kept else ""
+
     async def listen() -> Subscription:
         subscription = await _submit(services, job)
-        after = request.headers.get("last-event-id", "")
-        if not (stream and after and job.terms.kept):
+        if not after:
             return subscription
         subscription.close()
-        return await followed(services, job.ticket.id, after)
+        return await services.dispatcher.jobs.follow(job.ticket.id, after)
 
     run = Run(services, context, job, listen)
     if stream:
@@ -105,14 +105,11 @@ async def _answer(request: Request, maker: JobMaker, job: Job, stream: bool) -> 
 
 
 async def _submit(services: Services, job: Job) -> Subscription:
-    """Raises ApiError."""
+    """Raises Refused, StoreFull, StoreAway."""
+    if job.terms.kept and job.source is not None:
+        await services.dispatcher.store.put(source_key(job), job.source, SOURCE_SECONDS)
     try:
-        await put_aside(job, services.dispatcher.store)
         return await services.dispatcher.submit(job.ticket, job.terms)
     except Refused as refused:
         services.metrics.rejected.labels(refused.code).inc()
-        raise from_refused(refused) from None
-    except StoreFull:
-        raise from_code("storage_full", "") from None
-    except StoreAway:
-        raise from_refused(QueueAway("the store of pictures cannot be reached; try again soon")) from None
+        raise

@@ -1,12 +1,13 @@
 """Jobs as clients see them: OpenAI's video object, for every kind of request."""
 
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
 from service.dispatch.base import Known
 from service.dispatch.standing import Standing, Status, standing
-from service.engine.events import Done, Event, Failed, SampleDone
+from service.engine.events import Done, Event, SampleDone
 from service.http.errors import ErrorObject, from_failed
 from service.http.kinds import Kind
 from service.packed import unpack
@@ -45,24 +46,26 @@ class DeletedJob(BaseModel):
 
 
 class JobEnded(BaseModel):
-    """What a webhook is told, after https://www.standardwebhooks.com."""
+    """What a webhook is told, after https://www.standardwebhooks.com, and the last event of a job's stream."""
 
     type: Literal["job.completed", "job.failed"]
     timestamp: str = Field(description="ISO 8601, UTC.")
     data: JobObject
 
 
-async def job_object(id: str, known: Known, told: list[Event], kind: Kind | None, inline: bool) -> JobObject:
-    """kind: None where the result is not wanted."""
+async def job_object(
+    known: Known, told: list[Event], base: str = "", kind: Kind | None = None, inline: bool = False
+) -> JobObject:
+    """kind: None where the result is not wanted; base: where links begin, "" for where they began when it came in."""
     note = unpack(known.note)
     state = standing(told, known.ticket.request.n)
     result = None
     if state.status == "completed" and kind is not None:
         made = [event for event in told if isinstance(event, SampleDone)]
         done = next(event for event in told if isinstance(event, Done))
-        result = await kind.result(known, made, done, inline)
+        result = await kind.result(known, made, done, base or note["base"], inline)
     return JobObject(
-        id=id,
+        id=known.ticket.id,
         type=note["name"],
         model=note["model"],
         status=state.status,
@@ -75,12 +78,13 @@ async def job_object(id: str, known: Known, told: list[Event], kind: Kind | None
     )
 
 
+def job_ended(known: Known, job: JobObject) -> JobEnded:
+    ended = datetime.fromtimestamp(known.ended or known.created, UTC).isoformat(timespec="seconds")
+    return JobEnded(type="job.completed" if job.status == "completed" else "job.failed", timestamp=ended, data=job)
+
+
 def _error(state: Standing) -> ErrorObject | None:
-    failed: Failed | None = state.failed
-    if failed is None:
-        return None
-    error = from_failed(failed).error
-    return error.model_copy(update={"code": "cancelled"}) if failed.code == "cancelled" else error
+    return None if state.failed is None else from_failed(state.failed).error
 
 
 def _seconds(at: float | None) -> int | None:

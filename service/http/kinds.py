@@ -17,12 +17,21 @@ class File:
     media_type: str
     name: str
 
+    @property
+    def headers(self) -> dict[str, str]:
+        return {
+            "content-disposition": f'inline; filename="{self.name}"',
+            "cache-control": "private, max-age=60",
+            "x-content-type-options": "nosniff",
+        }
+
 
 class Kind(Protocol):
     """Found by the `kind` of a request's note (`service.packed`), which also has `name`, `model` and `delivery`."""
 
-    async def result(self, known: Known, made: list[SampleDone], done: Done, inline: bool) -> dict[str, Any]:
-        """The JSON answer of a request that is done. inline: with the files themselves where that was asked for."""
+    async def result(self, known: Known, made: list[SampleDone], done: Done, base: str, inline: bool) -> dict[str, Any]:
+        """The JSON answer of a request that is done. base: where links begin; inline: with the files themselves where
+        that was asked for."""
         ...
 
     async def file(self, known: Known, index: int) -> File:

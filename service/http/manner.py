@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from fastapi import Request
-from pydantic import BaseModel
 
 from service.http.context import context_of
 from service.http.errors import invalid
 from service.http.services import services_of
+from service.packed import pack
 
 KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")
 DRAWN_BITS = 32
@@ -31,29 +31,26 @@ class Manner:
         """Goes on when the connection breaks."""
         return self.later or bool(self.key)
 
-    def digest(self, endpoint: str, body: BaseModel, *files: bytes) -> str:
+    def digest(self, *asked: object) -> str:
         """What was asked, for a request with a key: the same key with another digest is a mistake."""
-        if not self.key:
-            return ""
-        asked = sha256(endpoint.encode() + b"\0" + body.model_dump_json(exclude_none=True).encode())
-        for file in files:
-            asked.update(sha256(file).digest())
-        return asked.hexdigest()
+        return sha256(pack(asked)).hexdigest() if self.key else ""
 
     def seed(self) -> int | None:
         """With a key always the same one: should the result be gone, the repeated request makes the same bytes."""
         return int.from_bytes(_hash("seed", self.owner, self.key)[: DRAWN_BITS // 8]) if self.key else None
 
 
-def manner_of(request: Request) -> Manner:
-    """From the headers `Idempotency-Key` and `Prefer: respond-async` (RFC 7240). Raises ApiError."""
+def manner_of(request: Request, stream: bool) -> Manner:
+    """From the headers `Idempotency-Key` and `Prefer: respond-async` (RFC 7240), which a stream cannot honour. Raises
+    ApiError.
+    """
     context, settings = context_of(request), services_of(request).settings
     key = request.headers.get("idempotency-key", "")
     if "idempotency-key" in request.headers and not KEY.fullmatch(key):
         raise invalid("Idempotency-Key has 1 to 255 printable ASCII characters.", "Idempotency-Key")
     id = f"req_{_hash('id', context.owner, key).hex()[:24]}" if key else context.id
     preferences = ",".join(request.headers.getlist("prefer")).lower().split(",")
-    later = any(one.partition(";")[0].strip() == "respond-async" for one in preferences)
+    later = not stream and any(one.partition(";")[0].strip() == "respond-async" for one in preferences)
     return Manner(id, base_of(request, settings.public_url), key, context.owner, later)
 
 

@@ -22,6 +22,7 @@ from service.http.image_responses import (
     StartedImage,
     SteppedImage,
 )
+from service.http.job_answers import JobEnded, JobObject
 from service.http.sse import ErrorEvent
 
 REF = "#/components/schemas/{model}"
@@ -39,10 +40,12 @@ EVENTS: tuple[type[BaseModel], ...] = (
     StartedImage,
     SteppedImage,
 )
+STREAMED: tuple[type[BaseModel], ...] = (*EVENTS, JobEnded)
 BINARY = {"type": "string", "format": "binary"}
 REASONS = {
     400: "A field is wrong; `param` names it",
     401: "Missing or wrong API key",
+    403: "A licence that this server does not serve",
     404: "Unknown model or result",
     409: "The Idempotency-Key stands for another request",
     413: "Too large",
@@ -50,10 +53,31 @@ REASONS = {
     500: "Failed inside",
     503: "Queue full or shutting down; see Retry-After",
     504: "The deadline passed",
+    507: "No room for the result",
 }
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorResponse, "description": reason} for status, reason in REASONS.items()
 }
+BINARY_ANSWER: dict[str, Any] = {
+    "description": "The file",
+    "content": {f"image/{format}": {"schema": BINARY} for format in ("png", "jpeg", "webp")},
+}
+EVENTS_ANSWER: dict[str, Any] = {
+    "description": "Events, each with an `event:` line equal to its `type`; the last one is JobEnded",
+    "content": {"text/event-stream": {"schema": {"oneOf": [{"$ref": REF.format(model=e.__name__)} for e in STREAMED]}}},
+}
+ACCEPTED: dict[str, Any] = {
+    "model": JobObject,
+    "description": "With `Prefer: respond-async`: the job, to be found at `Location`",
+    "headers": {
+        name: {"schema": {"type": "string"}} for name in ("Location", "Preference-Applied", "openai-poll-after-ms")
+    },
+}
+ASKING = [
+    ("Prefer", "`respond-async` answers 202 with a job, unless `stream` is true."),
+    ("Idempotency-Key", "The same request with the same key runs once; it goes on when the connection breaks."),
+    ("Last-Event-ID", "With a key and `stream`: go on behind this event."),
+]
 IMAGE_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
         "model": ImagesResponse,
@@ -62,13 +86,19 @@ IMAGE_ANSWERS: dict[int | str, dict[str, Any]] = {
             "text/event-stream": {"schema": {"oneOf": [{"$ref": REF.format(model=event.__name__)} for event in EVENTS]}}
         },
     },
+    202: ACCEPTED,
     **ERRORS,
 }
 
 
 def json_body(schema: type[BaseModel]) -> dict[str, Any]:
     content = {"application/json": {"schema": {"$ref": REF.format(model=schema.__name__)}}}
-    return {"requestBody": {"required": True, "content": content}}
+    return {"requestBody": {"required": True, "content": content}, "parameters": _asking()}
+
+
+def _asking() -> list[dict[str, Any]]:
+    text = {"type": "string"}
+    return [{"name": name, "in": "header", "description": about, "schema": text} for name, about in ASKING]
 
 
 def edit_body() -> dict[str, Any]:
@@ -82,7 +112,7 @@ def edit_body() -> dict[str, Any]:
 def variation_body() -> dict[str, Any]:
     image = {**BINARY, "description": "PNG, JPEG or WebP."}
     content = {"multipart/form-data": _form(ImageVariationRequest, {"image": image})}
-    return {"requestBody": {"required": True, "content": content}}
+    return {"requestBody": {"required": True, "content": content}, "parameters": _asking()}
 
 
 def _form(fields: type[BaseModel], files: dict[str, Any]) -> dict[str, Any]:
@@ -93,7 +123,7 @@ def _form(fields: type[BaseModel], files: dict[str, Any]) -> dict[str, Any]:
 def describe(app: FastAPI) -> dict[str, Any]:
     """The whole document. There is no 422: broken requests are 400 with the error object."""
     document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-    _, extra = models_json_schema([(model, "validation") for model in (*BODIES, *EVENTS)], ref_template=REF)
+    _, extra = models_json_schema([(model, "validation") for model in (*BODIES, *STREAMED)], ref_template=REF)
     schemas: dict[str, Any] = document.setdefault("components", {}).setdefault("schemas", {})
     for name, schema in extra["$defs"].items():
         schemas.setdefault(name, schema)

@@ -4,7 +4,7 @@ A file can be fetched by a link; a result names its picture to a later edit (`im
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,11 +13,9 @@ from structlog.typing import FilteringBoundLogger
 from models.decoder import Artifact
 from models.family import Understood
 from service.artefacts.base import Store, StoreAway, StoreFull
-from service.dispatch.base import Dispatcher
+from service.dispatch.base import Dispatcher, Known
 from service.engine.events import SampleDone
-from service.http.errors import from_code
-from service.http.image_answers import Job, Made, file_key, token_grid
-from service.http.image_notes import aside_key, read_note
+from service.http.image_answers import Delivery, Job, Made, file_key, token_grid
 from service.http.image_output import Output
 from service.http.links import Links
 from service.media.encode import MEDIA_TYPES
@@ -52,12 +50,15 @@ class Result:
 
 @dataclass(frozen=True)
 class Pictures:
+    """job_of: the whole job of a kept request."""
+
     dispatcher: Dispatcher
     pool: MediaPool
     links: Links
     log: FilteringBoundLogger
     seconds: float
     tag_files: bool
+    job_of: Callable[[Known], Awaitable[Job]]
 
     @property
     def store(self) -> Store:
@@ -67,65 +68,75 @@ class Pictures:
         """The file of a picture that is not finished."""
         return (await self.pool.run(_render, job.output, artifact, None))[1]
 
-    async def finish(self, job: Job, event: SampleDone) -> Made:
-        """Render a sample and keep it. Raises ApiError where a link was asked for and there is no room."""
-        report = event.report
-        tags = make_tags(job.ticket.request, report, job.understood) if self.tag_files else None
+    async def finish(self, job: Job, event: SampleDone, delivery: Delivery) -> Made:
+        """Render a sample and keep its result. Raises StoreFull, StoreAway where a linked file finds no place."""
+        result, file = await self._rendered(job, event)
+        await self._try_to_keep(_result_key(job.ticket.id, event.report.sample), result.pack())
+        url = None
+        if delivery == "url":
+            key = file_key(job, event.report.sample)
+            await self.store.put(key, file, self.seconds)
+            url = await self.links.url(job.base, key)
+        return Made(event.report, file, url, token_grid(event.artifact))
+
+    async def _rendered(self, job: Job, event: SampleDone) -> tuple[Result, bytes]:
+        tags = make_tags(job.ticket.request, event.report, job.understood) if self.tag_files else None
         pixels, file = await self.pool.run(_render, job.output, event.artifact, tags)
         understood = Understood(job.ticket.request.condition, job.understood or "")
-        result = Result(job.spec.id, job.ticket.owner, understood, pixels, event.artifact.tokens)
-        await self._keep(_result_key(job.ticket.id, report.sample), result.pack())
-        url = None
-        if job.delivery == "url":
-            key = file_key(job, report.sample)
-            if not await self._keep(key, file):
-                raise from_code("storage_full", "")
-            url = await self.links.url(job.base, key)
-        return Made(report, file, url, token_grid(event.artifact))
+        return Result(job.spec.id, job.ticket.owner, understood, pixels, event.artifact.tokens), file
 
-    async def _keep(self, key: str, content: bytes) -> bool:
+    async def _try_to_keep(self, key: str, content: bytes) -> None:
         try:
             await self.store.put(key, content, self.seconds)
         except (StoreFull, StoreAway) as error:
             self.log.error("a result could not be kept", key=key, why=str(error))
-            return False
-        return True
 
     async def file(self, key: str) -> bytes | None:
-        """What a link leads to."""
+        """What a link leads to. Raises StoreAway, QueueAway."""
         kept = await self.store.get(key)
         if kept is not None or (named := FILE.fullmatch(key)) is None:
             return kept
-        found = await self._again(named[1], int(named[2]))
-        return found[1].file if found else None
+        found = await self._again(named[1], int(named[2]), key)
+        return found[1] if found else None
 
     async def result(self, id: str, owner: str) -> Result | None:
-        """The result that `id` names, unless it is gone or somebody else's."""
+        """The result that `id` names, unless it is gone or somebody else's. Raises StoreAway, QueueAway."""
         named = ID.fullmatch(id)
         if named is None:
             return None
         request, sample = f"req_{named[1]}", int(named[2])
         kept = await self.store.get(_result_key(request, sample))
-        if kept is None and await self._again(request, sample) is not None:
-            kept = await self.store.get(_result_key(request, sample))
-        result = None if kept is None else Result.unpack(kept)
-        return result if result is not None and result.owner == owner else None
+        if kept is not None:
+            result = Result.unpack(kept)
+            return result if result.owner == owner else None
+        found = await self._again(request, sample, owner=owner)
+        return found[0] if found else None
 
-    async def forget(self, request: str, samples: int) -> None:
-        """All that is kept of a request."""
-        for sample in range(samples):
-            files = [f"{request}/picture-{sample}.{format}" for format in MEDIA_TYPES]
-            for key in (_result_key(request, sample), *files):
-                await self.store.delete(key)
-        await self.store.delete(aside_key(request))
+    async def forget(self, known: Known) -> None:
+        """All that is kept of a request. Raises StoreAway."""
+        id = known.ticket.id
+        for sample in range(known.ticket.request.n):
+            await self.store.delete(_result_key(id, sample))
+            for format in MEDIA_TYPES:
+                await self.store.delete(f"{id}/picture-{sample}.{format}")
+        if (source := unpack(known.note)["source"]) is not None:
+            await self.store.delete(source)
 
-    async def _again(self, request: str, sample: int) -> tuple[Job, Made] | None:
-        """Of a kept request."""
-        jobs = self.dispatcher.jobs
-        if (known := await jobs.find(request)) is None or (event := await jobs.sample(request, sample)) is None:
+    async def _again(
+        self, id: str, sample: int, key: str = "", owner: str | None = None
+    ) -> tuple[Result, bytes] | None:
+        """Of a kept request, from what the engine made. owner: whose it must be, None for whoever has a link."""
+        known = await self.dispatcher.jobs.find(id)
+        if known is None or owner not in (None, known.ticket.owner):
             return None
-        job = await read_note(known, self.dispatcher.catalogue, self.store)
-        return job, await self.finish(job, event)
+        event = await self.dispatcher.jobs.sample(id, sample)
+        if event is None:
+            return None
+        result, file = await self._rendered(await self.job_of(known), event)
+        await self._try_to_keep(_result_key(id, sample), result.pack())
+        if key:
+            await self._try_to_keep(key, file)
+        return result, file
 
 
 def _result_key(request: str, sample: int) -> str:

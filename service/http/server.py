@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from service.http.services import Services
 
 FLUSH_SECONDS = 5
+IDLE_SECONDS = 75  # longer than clients keep idle connections, so that they close them and not we, under a request
 
 
 class CannotListen(OSError):
@@ -76,5 +77,6 @@ def make_server(app: FastAPI, on_start: Callable[[], None] = lambda: None) -> Se
         server_header=False,
         lifespan="on",
         timeout_graceful_shutdown=FLUSH_SECONDS,
+        timeout_keep_alive=IDLE_SECONDS,
     )
     return Server(config, app.state.services, on_start)

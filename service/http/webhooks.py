@@ -2,11 +2,10 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from service.dispatch.base import Jobs, Known
 from service.http.errors import ApiError, invalid
-from service.http.job_answers import JobEnded, job_object
+from service.http.job_answers import job_ended, job_object
 from service.http.kinds import Kind
 from service.webhooks.address import checked
 from service.webhooks.networks import Network
@@ -33,16 +32,15 @@ class Webhooks:
             raise invalid(f"webhook: {error}.", "webhook") from None
 
 
-def body_of(jobs: Jobs, kind_of: Callable[[Known], Kind]) -> Callable[[str], Awaitable[bytes | None]]:
-    """What is told of a job's end, None for a job that is forgotten."""
+def body_of(jobs: Jobs, kind_of: Callable[[Known], Kind], public_url: str) -> Callable[[str], Awaitable[bytes | None]]:
+    """What is told of a job's end, by the ledger's id of it; None for a job that is forgotten or runs again."""
 
-    async def body(id: str) -> bytes | None:
+    async def body(end_id: str) -> bytes | None:
+        id, _, ended = end_id.rpartition("-")
         known = await jobs.find(id)
-        if known is None or known.ended is None:
+        if known is None or known.ended is None or round(1000 * known.ended) != int(ended):
             return None
-        job = await job_object(id, known, await jobs.told(id), kind_of(known), inline=False)
-        ended = datetime.fromtimestamp(known.ended, UTC).isoformat()
-        type = "job.completed" if job.status == "completed" else "job.failed"
-        return JobEnded(type=type, timestamp=ended, data=job).model_dump_json().encode()
+        job = await job_object(known, await jobs.told(id), public_url, kind_of(known))
+        return job_ended(known, job).model_dump_json().encode()
 
     return body

@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Owed:
-    """id: the job's, and the message's; tries: how often it was claimed before."""
+    """id: the message's, `JOB-END`, as a job that runs again ends again; tries: how often it was claimed before."""
 
     id: str
     url: str

@@ -1,185 +1,74 @@
-"""`make chaos`: kill -9 of workers, many times, while many requests run; then count.
+"""`make chaos`: what becomes of requests while workers are killed, while ten times too many come, and what Redis costs.
 
-    python -m tests.chaos --jobs 500 --kills 100
+    python -m tests.chaos --jobs 500 --kills 100 --seconds 180
 
-Prints how far the requests were when their worker died, what was lost, what came twice, which bytes differ from an
-undisturbed run in one process, and how soon requests went on. Exit status 1 unless all is as it should be.
+Exit status 1 unless all is as it should be.
 """
 
 import argparse
-import base64
-import random
-import threading
-import time
-from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from hashlib import sha256
+import asyncio
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-import redis
-import torch
 from rich.console import Console
-from rich.progress import Progress
 
-from service.packed import unpack
-from tests.chaos.team import MODELS, Team, team
+from tests.chaos.kills import kills
+from tests.chaos.latency import latency
+from tests.chaos.overload import overload
+from tests.chaos.team import alone, team
 
-SEEDS = 25
-STEPS, SAMPLES = 32, 2
-CLIENTS = 6
-TENTHS = 10
-
-
-@dataclass
-class Found:
-    """What was seen."""
-
-    progress: list[float] = field(default_factory=list)  # of requests at their worker's death, 0 to 1
-    recovery: list[float] = field(default_factory=list)  # seconds from a death to the next attempt's begin
-    answers: "list[tuple[int, dict[str, Any]]]" = field(default_factory=list)
+PARTS = ("latency", "overload", "kills")
+BOUND, SLOTS = 16, 4  # requests that wait, and that each worker has
+ALLOWED_MEMORY = 1.10
+ALLOWED_MS = 15.0
 
 
-def body(job: int) -> dict[str, Any]:
-    seed = job % SEEDS
-    return {"prompt": str(seed % 10), "n": SAMPLES, "num_inference_steps": STEPS, "seed": seed}
+def cost(console: Console, pairs: int) -> bool:
+    with TemporaryDirectory() as place, alone(Path(place)) as one, team(Path(place), workers=1) as two:
+        found = latency(one, two, pairs)
+    tenth = len(found.added) // 10
+    console.print(
+        f"added by Redis: {found.p50:.1f} ms between the medians of {pairs} pairs; of the pairs, "
+        f"{found.added[tenth]:.1f} / {found.added[pairs // 2]:.1f} / {found.added[-tenth - 1]:.1f} ms (p10, p50, p90)"
+    )
+    return found.p50 <= ALLOWED_MS
 
 
-def expected() -> dict[int, list[str]]:
-    """Seed -> digests of the PNGs' pixels, from one process that nobody disturbs."""
-    from service import load
-
-    torch.set_num_threads(1)
-    found = {}
-    with load(MODELS / "maskgit-fashion", threads=1) as model:
-        for seed in range(SEEDS):
-            asked = body(seed)
-            images = model.generate(asked["prompt"], SAMPLES, seed, progress=False, num_inference_steps=STEPS)
-            found[seed] = [sha256(image.tobytes()).hexdigest() for image in images]
-    return found
-
-
-def digests(answer: dict[str, Any]) -> list[str]:
-    from io import BytesIO
-
-    from PIL import Image
-
-    pictures = (Image.open(BytesIO(base64.b64decode(one["b64_json"]))) for one in answer["data"])
-    return [sha256(picture.tobytes()).hexdigest() for picture in pictures]
-
-
-class Killer(threading.Thread):
-    """Kills a worker that has requests under way, and starts another, until it has killed enough."""
-
-    def __init__(self, members: Team, kills: int, found: Found, tell: "Any") -> None:
-        super().__init__(daemon=True)
-        self.members, self.kills, self.found, self.tell = members, kills, found, tell
-        self.lots, self.stop = random.Random(7), threading.Event()
-
-    def run(self) -> None:
-        with redis.Redis.from_url(self.members.server.url) as client:
-            for _ in range(self.kills):
-                target = self.lots.uniform(0.02, 0.98)
-                while not (victim := self._busy(client, target)):
-                    if self.stop.wait(0.01):
-                        return
-                pid, progress = victim
-                worker = next(worker for worker in self.members.workers if worker.pid == pid)
-                self.members.kill(worker)
-                died = time.monotonic()
-                self.found.progress += progress.values()
-                watch = threading.Thread(target=self._recovered, args=(set(progress), str(pid), died), daemon=True)
-                watch.start()
-                self.members.start_worker()
-                watch.join()
-                self.tell()
-
-    def _busy(self, client: "redis.Redis", target: float) -> tuple[int, dict[bytes, float]] | None:
-        """A worker with a request that has just passed the share `target` of its steps, and how far each is."""
-        by: dict[int, dict[bytes, float]] = {}
-        for key in client.scan_iter("maskserve:job:*", count=1000):
-            worker, step, over = client.hmget(key, "worker", "step", "over")
-            if worker and not over:
-                by.setdefault(int(worker.rsplit(b":", 1)[1]), {})[key] = int(step or 0) / STEPS
-        living = {worker.pid for worker in self.members.workers}
-        busy = [
-            (pid, jobs)
-            for pid, jobs in by.items()
-            if pid in living and any(target <= p < min(1.0, target + 0.2) for p in jobs.values())
-        ]
-        return self.lots.choice(busy) if busy else None
-
-    def _recovered(self, jobs: set[bytes], pid: str, died: float) -> None:
-        with redis.Redis.from_url(self.members.server.url) as client:
-            for key in jobs:
-                while time.monotonic() - died < 60:
-                    worker, over = client.hmget(key, "worker", "over")
-                    if over or worker is None or not worker.endswith(f":{pid}".encode()):
-                        self.found.recovery.append(time.monotonic() - died)
-                        break
-                    time.sleep(0.01)
-
-
-def passed(share: float, window: tuple[float, float]) -> bool:
-    return window[0] <= share < window[1]
-
-
-def twice(members: Team) -> int:
-    """Results and ends that a stream holds more than once."""
-    extra = 0
-    with redis.Redis.from_url(members.server.url) as client:
-        for key in client.scan_iter("maskserve:events:*", count=1000):
-            counted: Counter[object] = Counter()
-            for _, entry in client.xrange(key):
-                event = unpack(entry[b"event"])
-                if event["event"] in ("SampleDone", "Done", "Failed"):
-                    counted[event["event"], event.get("report", {}).get("sample")] += 1
-            extra += sum(count - 1 for count in counted.values())
-    return extra
+def masses(console: Console, seconds: float) -> bool:
+    options = ("--slots", str(SLOTS))
+    with TemporaryDirectory() as place, team(Path(place), workers=0, bound=BOUND) as members:
+        for _ in range(2):
+            members.start_worker(*options)
+        found = asyncio.run(overload(members, seconds))
+    longest = (BOUND + 2 * SLOTS) / found.capacity
+    console.print(
+        f"ten times {found.capacity:.1f} requests/s for {seconds:.0f} s: {dict(found.statuses)}, {dict(found.codes)}"
+    )
+    console.print(f"  neither 200, 429 nor 503 with a Retry-After: {sum(found.unexpected.values())}")
+    waits = f"{found.wait(0.5):.2f} s (p50), {found.wait(0.99):.2f} s (p99)"
+    full = f"{BOUND} that wait and {2 * SLOTS} that run take {longest:.2f} s at the undisturbed pace"
+    console.print(f"  accepted ones took {waits}; {full}")
+    for name, values in found.memory.items():
+        console.print(f"  memory of {name}: {min(values):.0f} to {max(values):.0f} MB ({found.spread(name):.3f}x)")
+    flat = all(found.spread(name) <= ALLOWED_MEMORY for name in found.memory)
+    return not found.unexpected and flat
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--jobs", type=int, default=500)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--jobs", type=int, default=500, help="requests while workers are killed")
     parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seconds", type=float, default=180.0, help="of too many requests")
+    parser.add_argument("--pairs", type=int, default=200, help="of requests, to compare latencies")
     options = parser.parse_args()
-    console, found = Console(), Found()
-    console.print("an undisturbed run, to compare with ...")
-    right = expected()
-    with TemporaryDirectory() as place, team(Path(place), workers=2, appendonly=True) as members:
-        with Progress(console=console) as bars, ThreadPoolExecutor(CLIENTS) as pool:
-            jobs = bars.add_task("requests", total=options.jobs)
-            kills = bars.add_task("kills", total=options.kills)
-            killer = Killer(members, options.kills, found, lambda: bars.advance(kills))
-            killer.start()
-
-            def ask(job: int) -> None:
-                answer = members.ask(timeout=600, **body(job))
-                found.answers.append((job, answer.json() | {"status": answer.status_code}))
-                bars.advance(jobs)
-
-            list(pool.map(ask, range(options.jobs)))
-            killer.stop.set()
-            killer.join()
-        return verdict(console, options.jobs, found, right, twice(members))
-
-
-def verdict(console: Console, jobs: int, found: Found, right: dict[int, list[str]], doubles: int) -> int:
-    good = [(job, answer) for job, answer in found.answers if answer["status"] == 200]
-    differing = sum(digests(answer) != right[job % SEEDS] for job, answer in good)
-    resumed = sum(any(one["resumed_from_step"] > 0 for one in answer["data"]) for _, answer in good)
-    between = sum(0 < share < 1 for share in found.progress)
-    console.print(f"requests under way at a worker's death: {len(found.progress)}, {between} of them between two steps")
-    bars = Counter(min(TENTHS - 1, int(share * TENTHS)) for share in found.progress)
-    for tenth in range(TENTHS):
-        console.print(f"  {10 * tenth:3}-{10 * tenth + 10:3} % done  {'#' * bars[tenth]} {bars[tenth]}")
-    slow = max(found.recovery, default=0.0)
-    middle = sorted(found.recovery)[len(found.recovery) // 2] if found.recovery else 0.0
-    console.print(f"went on after {middle:.1f} s (median), {slow:.1f} s at most")
-    console.print(f"lost: {jobs - len(good)}; published twice: {doubles}; other bytes: {differing}; resumed: {resumed}")
-    return 0 if len(good) == jobs and not doubles and not differing else 1
+    console = Console()
+    good = {
+        "latency": lambda: cost(console, options.pairs),
+        "overload": lambda: masses(console, options.seconds),
+        "kills": lambda: kills(console, options.jobs, options.kills),
+    }
+    return 0 if all([good[part]() for part in PARTS if part in options.only]) else 1
 
 
 if __name__ == "__main__":

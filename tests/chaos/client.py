@@ -101,7 +101,11 @@ class Client:
             place, events = f"/v1/jobs/{answer.headers['x-maskserve-job']}/events", messages(answer)
             at = next(id for id, event in events if event["type"].endswith(".step") and event["step"] >= 4)
         with self.http.stream("GET", place, headers={"last-event-id": at}) as answer:
-            found = {event["image_index"]: event for _, event in messages(answer) if "completed" in event["type"]}
+            found = {
+                event["image_index"]: event
+                for _, event in messages(answer)
+                if event["type"] == "image_generation.completed"
+            }
         return [base64.b64decode(found[index]["b64_json"]) for index in range(3)]
 
 

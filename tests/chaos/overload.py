@@ -29,14 +29,14 @@ class Overload:
 
     @property
     def unexpected(self) -> Counter[int]:
-        """Anything but 200, 429, and 503 with a Retry-After."""
+        """Anything but 200, 429, and 503 with a Retry-After; 0 for no answer."""
         bad = Counter({status: count for status, count in self.statuses.items() if status not in (200, 429, 503)})
         missing = self.statuses[503] + self.statuses[429] - len(self.retry_after)
         return bad + Counter({503: missing})
 
-    @property
-    def p99(self) -> float:
-        return sorted(self.waits)[int(0.99 * (len(self.waits) - 1))] if self.waits else 0.0
+    def wait(self, share: float) -> float:
+        """Seconds that this share of the accepted requests did not exceed."""
+        return sorted(self.waits)[int(share * (len(self.waits) - 1))] if self.waits else 0.0
 
     def spread(self, name: str) -> float:
         """Of a process's memory: the most over the least."""
@@ -79,7 +79,12 @@ async def _capacity(http: httpx2.AsyncClient, seconds: float) -> float:
 
 async def _ask(http: httpx2.AsyncClient, found: Overload) -> None:
     begun = time.monotonic()
-    answer = await http.post("/v1/images/generations", json=BODY)
+    try:
+        answer = await http.post("/v1/images/generations", json=BODY)
+    except httpx2.HTTPError as error:
+        found.statuses[0] += 1
+        found.codes[type(error).__name__] += 1
+        return
     found.statuses[answer.status_code] += 1
     if answer.status_code == 200:
         found.waits.append(time.monotonic() - begun)

@@ -4,7 +4,6 @@ import base64
 import random
 import signal
 import time
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,16 +11,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.chaos.team import Team, team
+from tests.chaos.team import Team
 
 pytestmark = pytest.mark.timeout(600)
-LONG = {"prompt": "sneaker", "n": 8, "num_inference_steps": 48, "output_format": "png"}
-
-
-@pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
-    with team(tmp_path_factory.mktemp("team"), workers=2, appendonly=True) as made:
-        yield made
+LONG = {"prompt": "sneaker", "n": 4, "num_inference_steps": 48, "output_format": "png"}
 
 
 def pictures(answer: httpx2.Response) -> list[bytes]:
@@ -115,7 +108,7 @@ def test_a_stopping_worker_hands_back_what_it_cannot_finish(two: Team, undisturb
 
 def test_kills_at_random_lose_nothing(two: Team) -> None:
     """The short form of `make chaos`."""
-    lots, jobs = random.Random(1), [{**LONG, "n": 3, "seed": seed} for seed in range(16)]
+    lots, jobs = random.Random(1), [{**LONG, "n": 2, "seed": seed} for seed in range(12)]
     calm = [pictures(two.ask(**job)) for job in jobs[:4]]
     with ThreadPoolExecutor(4) as pool:
         asked = [pool.submit(two.ask, **job) for job in jobs]
@@ -126,7 +119,7 @@ def test_kills_at_random_lose_nothing(two: Team) -> None:
         answers = [one.result() for one in asked]
     assert [answer.status_code for answer in answers] == [200] * len(jobs)
     assert [pictures(answer) for answer in answers[:4]] == calm
-    assert len({bytes(p) for answer in answers for p in pictures(answer)}) == 3 * len(jobs)
+    assert len({bytes(p) for answer in answers for p in pictures(answer)}) == 2 * len(jobs)
     assert two.place.exists()
 
 

@@ -22,6 +22,7 @@ from service.engine.request import Draining, OtherBody, QueueAway, QueueFull, Ti
 
 SILENCE_SECONDS = 10.0  # without an event, after which it is looked whether Redis still has the request
 COUNT_SECONDS = 1.0  # between counts of what waits
+DRAINED = 4  # the share of the waiting room, one in this many, after whose end it is worth coming back
 SMOOTHING = 0.1  # of the measured seconds per request
 
 
@@ -51,15 +52,15 @@ class QueueDispatcher:
         entry = self._entry(ticket, terms)
         try:
             async with reached():
-                opened = await self.records.open(entry, self.max_waiting)
+                opened, run = await self.records.open(entry, self.max_waiting)
         except QueueAway:
             self._away_until = self.now() + AWAY_SECONDS
             raise
         if opened is Opened.OTHER:
             raise OtherBody
         if opened is Opened.FULL:
-            raise QueueFull(max(1.0, self.pace * self.max_waiting))
-        subscription = QueueSubscription(self, ticket, entry)
+            raise QueueFull(min(60.0, max(1.0, self.pace * self.max_waiting / DRAINED)))
+        subscription = QueueSubscription(self, ticket, entry, run)
         self.subscriptions.add(subscription)
         return subscription
 
@@ -119,7 +120,7 @@ class QueueDispatcher:
 
     def _measure(self, ended: int, seconds: float) -> None:
         """How fast requests end, wherever they came in, while others wait."""
-        if self._waiting and self._ended is not None and ended >= self._ended:
+        if self._waiting and self._ended is not None and ended >= self._ended and seconds < 5 * COUNT_SECONDS:
             pace = min(60.0, seconds / max(1, ended - self._ended))
             self.pace += SMOOTHING * (pace - self.pace)
         self._ended = ended
@@ -128,9 +129,9 @@ class QueueDispatcher:
 class QueueSubscription:
     """The events of a request that came in here."""
 
-    def __init__(self, dispatcher: QueueDispatcher, ticket: Ticket, entry: Entry) -> None:
+    def __init__(self, dispatcher: QueueDispatcher, ticket: Ticket, entry: Entry, run: str) -> None:
         self._dispatcher, self._ticket, self._entry = dispatcher, ticket, entry
-        self._stream = Stream(dispatcher.records, dispatcher.store, ticket.id)
+        self._stream = Stream(dispatcher.records, dispatcher.store, ticket.id, run)
         self._over = self._left = False
         self._cancelling: asyncio.Task[None] | None = None
 
@@ -144,10 +145,14 @@ class QueueSubscription:
                     self._over = isinstance(event, Terminal)
                     yield event
                 elif self._late(now):
-                    yield Failed(self._ticket.id, "deadline_exceeded", "the deadline passed")
+                    yield await self._give_up()
                     return
                 elif now - heard > SILENCE_SECONDS:
-                    await surely(lambda: self._dispatcher.records.revive(self._entry))
+                    if (end := await self._stream.end(lost=False)) is not None:
+                        self._over = True
+                        yield end
+                        return
+                    await surely(lambda: self._dispatcher.records.revive(self._entry, self._stream.run))
                     heard = now
                 elif self._ticket.progress and (waiting := await self._stream.place()) is not None:
                     yield waiting
@@ -156,6 +161,14 @@ class QueueSubscription:
                     return
         finally:
             self.close()
+
+    async def _give_up(self) -> Event:
+        """For everybody who listens."""
+        id = self._ticket.id
+        failed = Failed(id, "deadline_exceeded", "the deadline passed")
+        content, _ = event_bytes(failed)
+        await surely(lambda: self._dispatcher.records.cancel(id, content))
+        return failed
 
     def _late(self, now: float) -> bool:
         """Its worker would have said so a second ago, if it had one."""

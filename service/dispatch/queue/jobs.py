@@ -2,16 +2,20 @@
 
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import structlog
 
 from service.artefacts.base import Store
 from service.dispatch.base import Known, Page, Subscription
-from service.dispatch.queue.reach import reached, surely
+from service.dispatch.queue.reach import reached
 from service.dispatch.queue.records import Records
 from service.dispatch.queue.stream import Stream
-from service.dispatch.queue.wire import event_bytes, read_artifact, read_event, read_ticket
+from service.dispatch.queue.wire import UnknownEvent, event_bytes, read_artifact, read_event, read_ticket
 from service.engine.events import Event, Failed, SampleDone
 from service.webhooks.courier import Owed
+
+log = structlog.get_logger()
 
 RECENT = 256  # events that surely hold the newest of each sample
 
@@ -29,17 +33,9 @@ class Follower:
                 continue
             if (waiting := await self.stream.place()) is not None:
                 yield waiting
-            if (end := await self._end()) is not None:
+            if (end := await self.stream.end()) is not None:
                 yield end
                 return
-
-    async def _end(self) -> Event | None:
-        records, id = self.stream.records, self.stream.id
-        kept = await surely(lambda: records.kept(id))
-        last = await surely(lambda: records.so_far(id, most=1)) if kept is not None and kept.ended is not None else None
-        if kept is None:
-            return Failed(id, "internal_error", "the request is gone")
-        return read_event(last[0][1])[0] if last and last[0][0] == self.stream.after else None
 
     def close(self) -> None: ...
 
@@ -54,21 +50,29 @@ class QueueJobs:
             kept = await self.records.kept(id)
         if kept is None:
             return None
-        ticket = read_ticket(kept.ticket, lambda wall: wall - time.time() + time.monotonic())
+        try:
+            ticket = read_ticket(kept.ticket, lambda wall: wall - time.time() + time.monotonic())
+        except ValueError:
+            log.exception("a ticket cannot be read: is a process of another version?", request=id)
+            return None
         expires = None if kept.ended is None else time.time() + kept.left
         return Known(ticket, kept.note, kept.created, kept.ended, expires)
 
     async def told(self, id: str) -> list[Event]:
         async with reached():
-            made = await self.records.made(id)
-            entries = await self.records.so_far(id, most=RECENT)
-        recent = (read_event(content)[0] for _, content in entries)
-        events = [event for event in recent if not isinstance(event, SampleDone)]
-        return [*(read_event(content)[0] for content in made.values()), *events]
+            run = await self._run(id)
+            entries = await self.records.so_far(id, run, RECENT)
+            made = await self.records.made(id, run)  # last: whose end was told has all of them
+        recent = [event for at, content in entries if (event := _event(at, content)) is not None]
+        finished = (_event(at, content) for at, content in made.values())
+        return [
+            *(event for event in finished if event is not None),
+            *(event for event in recent if not isinstance(event, SampleDone)),
+        ]
 
     async def sample(self, id: str, sample: int) -> SampleDone | None:
         async with reached():
-            content = (await self.records.made(id)).get(sample)
+            _, content = (await self.records.made(id, await self._run(id))).get(sample, ("", None))
             stored = None if content is None else await self.store.get(read_event(content)[1])
         if content is None or stored is None:
             return None
@@ -76,7 +80,12 @@ class QueueJobs:
         return event if isinstance(event, SampleDone) else None
 
     async def follow(self, id: str, after: str = "") -> Subscription:
-        return Follower(Stream(self.records, self.store, id, after))
+        async with reached():
+            return Follower(Stream(self.records, self.store, id, await self._run(id), after))
+
+    async def _run(self, id: str) -> str:
+        kept = await self.records.kept(id)
+        return "" if kept is None else kept.run
 
     async def page(self, owner: str, after: str, limit: int, newest_first: bool) -> Page:
         async with reached():
@@ -90,12 +99,13 @@ class QueueJobs:
 
     async def forget(self, id: str) -> None:
         async with reached():
-            kept, made = await self.records.kept(id), await self.records.made(id)
+            kept = await self.records.kept(id)
             if kept is None or kept.ended is None:
                 return
+            made = await self.records.made(id, kept.run)
             owner = read_ticket(kept.ticket, lambda wall: wall).owner
             await self.records.forget(id, owner)
-            for content in made.values():
+            for _, content in made.values():
                 await self.store.delete(read_event(content)[1])
 
     async def secret(self) -> bytes:
@@ -108,7 +118,17 @@ class QueueJobs:
         return [Owed(*found) for found in await self.records.owed(limit)]
 
     async def settled(self, id: str) -> None:
-        await self.records.settled(id)
+        job, ended = id.rsplit("-", 1)
+        await self.records.settled(job, ended)
 
     async def postponed(self, id: str, seconds: float) -> None:
-        await self.records.postponed(id, seconds)
+        job, ended = id.rsplit("-", 1)
+        await self.records.postponed(job, ended, seconds)
+
+
+def _event(at: str, content: bytes) -> Event | None:
+    """Without its picture; None for what a newer version tells."""
+    try:
+        return replace(read_event(content)[0], at=at)
+    except UnknownEvent:
+        return None

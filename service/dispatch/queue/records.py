@@ -1,17 +1,19 @@
 """All that Redis holds of requests. Who may do what with them is decided by scripts that run in one step each.
 
-An *attempt* is one worker's try at a request; only the newest writes. A *lease* says until when, by Redis's own clock,
+An *attempt* is one worker's try at a request; only the newest writes. A *run* is all attempts up to an end; a request
+that failed may have another. A *lease* says until when, by Redis's own clock,
 its worker may be silent; requests whose lease ran out go back to the head of their queue.
 
     PREFIX:queue:MODEL:CLASS  list   ids that wait
     PREFIX:leases             zset   id -> end of its lease
-    PREFIX:job:ID             hash   ticket, owner, kept, note, webhook as they came; queue, at, attempt, worker, step,
-                                     deaths, alone, stuck; cancelled, handed, over, ended, tries where that is so
+    PREFIX:job:ID             hash   ticket, kept, note, webhook, body as they came; run, queue, at, attempt, worker,
+                                     attempts, step, deaths, alone, stuck; cancelled, handed, over, ended, tries
+                                     where that is so
     PREFIX:states:ID          hash   sample -> saved state
-    PREFIX:made:ID            hash   sample -> SampleDone, set once
-    PREFIX:events:ID          stream events, capped
+    PREFIX:made:ID:RUN        hash   sample -> SampleDone, set once; sample@ -> its place in the stream
+    PREFIX:events:ID:RUN      stream events, capped
     PREFIX:body:ID            string digest of what was asked, where the client chose the id
-    PREFIX:jobs:OWNER         zset   id -> when it came, of listed requests
+    PREFIX:jobs:of:OWNER      zset   id -> when it came, of listed requests
     PREFIX:hooks              zset   id -> when its end is to be told
     PREFIX:secret             string of links
     PREFIX:ended              count  of requests that have ended
@@ -31,10 +33,11 @@ from service.engine.request import Priority
 
 PREFIX = "maskserve"
 WAKE, CANCEL, LEASES = f"{PREFIX}:wake", f"{PREFIX}:cancel", f"{PREFIX}:leases"
-HOOKS, SECRET, ENDED = f"{PREFIX}:hooks", f"{PREFIX}:secret", f"{PREFIX}:ended"
+SECRET, ENDED = f"{PREFIX}:secret", f"{PREFIX}:ended"
 LEASE_SECONDS = 3.0
 EVENTS_KEPT = 1000
-UNFINISHED_SECONDS = 24 * 3600
+UNFINISHED_SECONDS = 3 * 24 * 3600
+FORGOTTEN_SECONDS = 300  # for which readers of what was forgotten hear so
 LEAST_KEPT_SECONDS = 300  # readers need some time for the last event
 AGING_SECONDS = 15.0  # of waiting raise a request by one class
 REMEMBERED_SECONDS = 24 * 3600  # for which an id that a client chose stands for one request
@@ -80,6 +83,7 @@ class Kept:
     created: float
     ended: float | None
     left: float
+    run: str
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ class Attempt:
     """One worker's try at a request."""
 
     id: str
-    number: int
+    token: str  # of this attempt alone
     deaths: int  # of workers that had it before
     stuck: int  # of these, while it was alone and made no step
     cancelled: bool
@@ -116,16 +120,19 @@ class Records:
 
     # -- the API's side
 
-    async def open(self, entry: Entry, most: int) -> Opened:
-        """Queue a request, unless `most` of its model wait already. Once more the same id changes nothing, except that
-        a request that failed is queued again."""
-        args = (entry.model, int(entry.priority), most, UNFINISHED_SECONDS, entry.body, _listing(entry.owner))
-        return Opened(await self._script("open", entry.id, *args, REMEMBERED_SECONDS, *entry.fields))
+    async def open(self, entry: Entry, most: int) -> tuple[Opened, str]:
+        """Queue a request, unless `most` of its model wait already; its run.
 
-    async def revive(self, entry: Entry) -> None:
+        Once more the same id changes nothing, except that a request that failed is queued again.
+        """
+        args = (entry.model, int(entry.priority), most, UNFINISHED_SECONDS, entry.body, _listing(entry.owner))
+        opened, run = await self._script("open", entry.id, *args, REMEMBERED_SECONDS, *entry.fields)
+        return Opened(opened), run.decode()
+
+    async def revive(self, entry: Entry, run: str = "1") -> None:
         """Queue it again if Redis has lost it, or its place: a crash of Redis may lose its last second."""
         args = (entry.model, int(entry.priority), UNFINISHED_SECONDS)
-        await self._script("revive", entry.id, *args, *entry.fields)
+        await self._script("revive", entry.id, *args, "run", run, *entry.fields)
 
     async def cancel(self, id: str, event: bytes) -> None:
         """A waiting request is over at once, with `event` as its last; the worker of a running one hears of it."""
@@ -146,19 +153,20 @@ class Records:
         """Requests that have ended so far, whatever their end."""
         return int(await self.redis.get(ENDED) or 0)
 
-    async def events(self, id: str, after: str = "0", block_ms: int = 1000) -> list[tuple[str, bytes]]:
+    async def events(self, id: str, run: str = "1", after: str = "0", block_ms: int = 1000) -> list[tuple[str, bytes]]:
         """Events behind the stream position `after`, with theirs; waits for some, up to `block_ms`."""
-        found: Any = await self.redis.xread({_key("events", id): after}, count=64, block=block_ms)
+        found: Any = await self.redis.xread({_key("events", id, run): after}, count=64, block=block_ms)
         return [(at.decode(), entry[b"event"]) for _, entries in found or [] for at, entry in entries]
 
-    async def made(self, id: str) -> dict[int, bytes]:
-        """Sample -> its SampleDone, also where the capped stream has lost it."""
-        found = cast(dict[bytes, bytes], await self.redis.hgetall(_key("made", id)))
-        return {int(sample): event for sample, event in found.items()}
+    async def made(self, id: str, run: str = "1") -> dict[int, tuple[str, bytes]]:
+        """Sample -> its SampleDone and that one's stream position, also where the capped stream has lost it."""
+        found = cast(dict[bytes, bytes], await self.redis.hgetall(_key("made", id, run)))
+        samples = [sample for sample in found if not sample.endswith(b"@")]
+        return {int(sample): (found.get(sample + b"@", b"0-0").decode(), found[sample]) for sample in samples}
 
-    async def so_far(self, id: str, until: str = "+", most: int = 1000) -> list[tuple[str, bytes]]:
+    async def so_far(self, id: str, run: str = "1", most: int = 1000) -> list[tuple[str, bytes]]:
         """The newest events with their stream positions, oldest first."""
-        found: Any = await self.redis.xrevrange(_key("events", id), max=until, count=most)
+        found: Any = await self.redis.xrevrange(_key("events", id, run), count=most)
         return [(at.decode(), entry[b"event"]) for at, entry in reversed(found)]
 
     async def place(self, id: str) -> int | None:
@@ -167,16 +175,22 @@ class Records:
 
     async def kept(self, id: str) -> Kept | None:
         async with self.redis.pipeline(transaction=True) as pipe:
-            pipe.hmget(_key("job", id), "ticket", "note", "at", "ended", "kept")
+            pipe.hmget(_key("job", id), "ticket", "note", "at", "ended", "kept", "run")
             pipe.pttl(_key("job", id))
-            (ticket, note, at, ended, kept), left = await pipe.execute()
+            (ticket, note, at, ended, kept, run), left = await pipe.execute()
         if not kept:
             return None
-        return Kept(ticket, note or b"", int(at) / 1000, None if ended is None else int(ended) / 1000, left / 1000)
+        end = None if ended is None else int(ended) / 1000
+        return Kept(ticket, note or b"", int(at) / 1000, end, left / 1000, run.decode())
+
+    async def over(self, id: str, run: str) -> bool | None:
+        """Whether this run has ended; None where the request is unknown."""
+        over, now = await self.redis.hmget(_key("job", id), "over", "run")
+        return None if now is None else over is not None or now.decode() != run
 
     async def forget(self, id: str, owner: str) -> None:
         """A request that is over."""
-        await self._script("forget", id, _listing(owner))
+        await self._script("forget", id, _listing(owner), FORGOTTEN_SECONDS)
 
     async def page(self, owner: str, after: str, limit: int, newest_first: bool) -> list[str]:
         """Ids, and one more where there are more. Raises KeyError where `after` is not in the list."""
@@ -186,15 +200,15 @@ class Records:
         return [id.decode() for id in found]
 
     async def owed(self, limit: int) -> list[tuple[str, str, int]]:
-        """id, address and earlier tries of ends that are to be told, for this process and for a minute."""
+        """id-ended, address and earlier tries of ends that are to be told, for this process and for a minute."""
         found = await self._script("owed", "", int(1000 * DELIVERY_SECONDS), limit)
         return [(id.decode(), url.decode(), tries) for id, url, tries in found]
 
-    async def settled(self, id: str) -> None:
-        await self.redis.zrem(HOOKS, id)
+    async def settled(self, id: str, ended: str) -> None:
+        await self._script("settled", id, ended)
 
-    async def postponed(self, id: str, seconds: float) -> None:
-        await self._script("postponed", id, seconds)
+    async def postponed(self, id: str, ended: str, seconds: float) -> None:
+        await self._script("postponed", id, ended, seconds)
 
     async def secret(self) -> bytes:
         await self.redis.set(SECRET, secrets.token_hex(32), nx=True)
@@ -204,30 +218,31 @@ class Records:
 
     async def take(self, models: Iterable[str], worker: str) -> Attempt | None:
         """The most urgent waiting request of these models, as a new attempt with a lease; older ones are fenced off."""
-        args = (worker, int(1000 * LEASE_SECONDS), int(1000 * AGING_SECONDS), *models)
+        token = secrets.token_hex(6)
+        args = (worker, int(1000 * LEASE_SECONDS), int(1000 * AGING_SECONDS), token, *models)
         found = await self._script("take", "", *args)
         if found is None:
             return None
-        id, number, deaths, stuck, cancelled, ticket = found
-        return Attempt(id.decode(), number, deaths, stuck, bool(cancelled), ticket)
+        id, deaths, stuck, cancelled, ticket = found
+        return Attempt(id.decode(), token, deaths, stuck, bool(cancelled), ticket)
 
     async def beat(self, attempt: Attempt) -> bool | None:
         """Renew the lease. True: the request is to be cancelled; None: somebody else has it, or it is over."""
-        found = await self._script("beat", attempt.id, attempt.number, int(1000 * LEASE_SECONDS))
+        found = await self._script("beat", attempt.id, attempt.token, int(1000 * LEASE_SECONDS), UNFINISHED_SECONDS)
         return None if found < 0 else bool(found)
 
     async def alone(self, attempt: Attempt) -> None:
         """From now on nothing else runs on its worker: a death counts against the request."""
-        await self._script("alone", attempt.id, attempt.number)
+        await self._script("alone", attempt.id, attempt.token)
 
     async def publish(self, attempt: Attempt, event: bytes, kind: str, sample: int = -1) -> bool:
         """False when the attempt is not the newest, or the request is over: stop working on it."""
         caps = (EVENTS_KEPT, self.keep_seconds, UNFINISHED_SECONDS)
-        return bool(await self._script("publish", attempt.id, attempt.number, event, kind, sample, *caps))
+        return bool(await self._script("publish", attempt.id, attempt.token, event, kind, sample, *caps))
 
     async def keep(self, attempt: Attempt, sample: int, step: int, state: bytes) -> bool:
         """Replace the saved state of a sample; False as for `publish`."""
-        return bool(await self._script("keep", attempt.id, attempt.number, sample, state, step, UNFINISHED_SECONDS))
+        return bool(await self._script("keep", attempt.id, attempt.token, sample, state, step, UNFINISHED_SECONDS))
 
     async def states(self, id: str, samples: int) -> tuple[bytes, ...]:
         """One state per sample; none at all unless every sample has one."""
@@ -237,7 +252,7 @@ class Records:
 
     async def hand_back(self, attempt: Attempt) -> None:
         """To the head of its queue; the next attempt does not count this one as a death."""
-        await self._script("hand_back", attempt.id, attempt.number)
+        await self._script("hand_back", attempt.id, attempt.token)
 
     async def sweep(self) -> int:
         """Requests whose lease ran out, back into their queues; how many."""
@@ -256,5 +271,5 @@ def _listing(owner: str | None) -> str:
     return "" if owner is None else f"of:{owner}"
 
 
-def _key(kind: str, id: str) -> str:
-    return f"{PREFIX}:{kind}:{id}"
+def _key(kind: str, id: str, *run: str) -> str:
+    return ":".join((PREFIX, kind, id, *run))

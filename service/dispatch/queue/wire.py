@@ -75,11 +75,18 @@ def event_bytes(event: Event, key: str = "") -> tuple[bytes, Artifact | None]:
     return pack({"event": type(event).__name__, "key": key, **values}), artifact
 
 
+class UnknownEvent(ValueError):
+    """Of a newer version: not meant for this one."""
+
+
 def read_event(content: bytes, artifact: Artifact | None = None) -> tuple[Event, str]:
     """What `event_bytes` parted, and where the artefact lies. Raises ValueError."""
     try:
         values = unpack(content)
-        kind, key = EVENTS[values.pop("event")], values.pop("key")
+        name, key = values.pop("event"), values.pop("key")
+        if name not in EVENTS:
+            raise UnknownEvent(f"not an event: {name}")
+        kind = EVENTS[name]
         if kind is SampleDone:
             values["report"] = Report(**values["report"])
         if kind in (SampleDone, Preview):

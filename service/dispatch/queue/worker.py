@@ -59,7 +59,7 @@ class Run:
     @property
     def ticket_id(self) -> str:
         """In the engine: no two attempts meet under one name."""
-        return f"{self.attempt.id}#{self.attempt.number}"
+        return f"{self.attempt.id}#{self.attempt.token}"
 
 
 class QueueWorker:
@@ -89,6 +89,7 @@ class QueueWorker:
             while not self._stopping and not self.broken:
                 await self._intake()
             while self.runs and not self.broken:
+                self._changed.clear()
                 await self._pause()
         finally:
             await self._give_back()
@@ -152,7 +153,7 @@ class QueueWorker:
                 await self._until_alone(run)
                 await self._attempt(run)
         except Fenced:
-            log.info("somebody else has the request, or it is over", request=attempt.id, attempt=attempt.number)
+            log.info("somebody else has the request, or it is over", request=attempt.id, attempt=attempt.token)
         except NotHere as why:
             log.warning("left to another worker", request=attempt.id, why=str(why))
             self._pause_until = time.monotonic() + BEAT_SECONDS
@@ -316,4 +317,4 @@ class QueueWorker:
 def artefact_key(attempt: Attempt, event: SampleDone | Preview) -> str:
     """Where the picture of an event lies. Attempts have names of their own: what was published never changes."""
     what = f"final-{event.report.sample}" if isinstance(event, SampleDone) else f"partial-{event.sample}-{event.index}"
-    return f"{attempt.id}/{attempt.number}/{what}"
+    return f"{attempt.id}/{attempt.token}/{what}"

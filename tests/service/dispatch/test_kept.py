@@ -143,20 +143,45 @@ async def test_ends_are_told_once_and_again_when_that_failed(place: Place) -> No
         assert await owed(dispatcher, ticket) == []
         await heard(await dispatcher.submit(ticket, terms))
         [due] = await owed(dispatcher, ticket)
-        assert (due.id, due.url, due.tries) == (ticket.id, terms.webhook, 0)
+        assert (due.id.rpartition("-")[0], due.url, due.tries) == (ticket.id, terms.webhook, 0)
         assert await owed(dispatcher, ticket) == [], "somebody is at it"
-        await dispatcher.ledger.postponed(ticket.id, 0.0)
+        await dispatcher.ledger.postponed(due.id, 0.0)
         [due] = await owed(dispatcher, ticket)
         assert due.tries == 1
-        await dispatcher.ledger.postponed(ticket.id, 60.0)
+        await dispatcher.ledger.postponed(due.id, 60.0)
         assert await owed(dispatcher, ticket) == []
-        await dispatcher.ledger.postponed(ticket.id, 0.0)
-        await dispatcher.ledger.settled(ticket.id)
+        await dispatcher.ledger.postponed(due.id, 0.0)
+        await dispatcher.ledger.settled(due.id)
         assert await owed(dispatcher, ticket) == []
+
+
+async def test_the_end_of_an_earlier_run_settles_nothing_of_a_later_one(place: Place) -> None:
+    decoder, terms = ToyDecoder(poisoned=frozenset({1})), replace(KEPT, webhook="https://hooks.example.com/x")
+    ticket = fresh()
+    ticket = replace(ticket, request=replace(ticket.request, seed=1))
+    async with place(decoder) as dispatcher:
+        await heard(await dispatcher.submit(ticket, terms))
+        [failed] = await owed(dispatcher, ticket)
+        decoder.poisoned = frozenset()
+        await heard(await dispatcher.submit(ticket, terms))
+        await dispatcher.ledger.settled(failed.id)
+        [done] = await owed(dispatcher, ticket)
+        assert done.id != failed.id
+        await dispatcher.ledger.settled(done.id)
+
+
+async def test_a_position_behind_the_end_ends_too(place: Place) -> None:
+    ticket = fresh()
+    async with place(ToyDecoder()) as dispatcher:
+        whole = await heard(await dispatcher.submit(ticket, KEPT))
+        run = whole[-1].at.partition("-")[0]
+        assert isinstance((await heard(await dispatcher.jobs.follow(ticket.id, f"{run}9-9")))[-1], Done)
+        with pytest.raises(ValueError):
+            await dispatcher.jobs.follow(ticket.id, "99999999999999999999999-0")
 
 
 async def owed(dispatcher: Dispatcher, ticket: Ticket) -> list:
-    return [due for due in await dispatcher.ledger.owed(100) if due.id == ticket.id]
+    return [due for due in await dispatcher.ledger.owed(100) if due.id.startswith(ticket.id)]
 
 
 async def test_the_waiting_room_holds_for_kept_ones_too(place: Place) -> None:

@@ -35,7 +35,7 @@ def entry(name: str, ticket: bytes = b"t", **more: Any) -> Entry:
 
 
 async def opened(records: Records, name: str, ticket: bytes = b"t", most: int = 8, **more: Any) -> Opened:
-    return await records.open(entry(name, ticket, **more), most)
+    return (await records.open(entry(name, ticket, **more), most))[0]
 
 
 async def test_an_id_is_taken_once(records: Records, name: str) -> None:
@@ -64,7 +64,7 @@ async def test_a_sample_is_published_once_and_nothing_follows_the_end(records: R
     assert await records.publish(second, b"made again", "SampleDone", 0)
     assert await records.publish(second, b"done", "Done") and not await records.publish(second, b"x", "Failed")
     assert [content for _, content in await records.events(name)] == [b"made", b"done"]
-    assert await records.made(name) == {0: b"made"}
+    assert {sample: made for sample, (_, made) in (await records.made(name)).items()} == {0: b"made"}
     await records.redis.lpush(f"maskserve:queue:{name}:1", name)
     assert await records.take([name], "w:1") is None, "it is over"
 
@@ -184,3 +184,61 @@ async def test_what_redis_has_lost_is_queued_again(records: Records, name: str, 
     await records.revive(entry(name))
     again = await records.take([name], "w:1")
     assert attempt is not None and again is not None and again.ticket == b"t"
+
+
+async def test_attempts_of_a_forgotten_request_stay_fenced_off(records: Records, name: str) -> None:
+    await opened(records, name)
+    await records.redis.hset(f"maskserve:job:{name}", "kept", 1)
+    paused = await begun(records, name)
+    current = await begun(records, name)
+    assert await records.publish(current, b"done", "Done")
+    await records.forget(name, "")
+    assert await records.kept(name) is None and await records.over(name, "1")
+    await records.revive(entry(name))
+    assert await records.take([name], "w:1") is None, "a reader that was slow does not bring it back"
+    assert await opened(records, name) is Opened.QUEUED
+    again = await begun(records, name)
+    assert again.deaths == 0 and not await records.publish(paused, b"x", "Failed")
+    assert await records.beat(paused) is None and await records.beat(again) is False
+
+
+async def test_runs_of_a_request_do_not_mix(records: Records, name: str) -> None:
+    await opened(records, name)
+    first = await begun(records, name)
+    await records.publish(first, b"made", "SampleDone", 0)
+    await records.publish(first, b"failed", "Failed")
+    _, run = await records.open(entry(name), 8)
+    second = await begun(records, name)
+    await records.publish(second, b"other", "SampleDone", 0)
+    assert run == "2" and second.deaths == 0
+    assert [content for _, content in await records.events(name, "1")] == [b"made", b"failed"]
+    assert [content for _, content in await records.events(name, "2")] == [b"other"]
+    assert await records.over(name, "1") and not await records.over(name, "2")
+    assert not await records.publish(first, b"x", "Progress")
+
+
+async def test_a_list_forgets_what_has_expired(records: Records, name: str) -> None:
+    for at in range(12):
+        await opened(records, f"{name}-{at}", model=name, most=99, owner=name)
+        await records.redis.delete(f"maskserve:job:{name}-{at}")
+    assert await records.redis.zcard(f"maskserve:jobs:of:{name}") < 6
+    await opened(records, f"{name}-x", model=name, most=99, owner=name)
+    assert await records.page(name, "", 5, True) == await records.page(name, "", 5, False) == [f"{name}-x"]
+
+
+async def test_a_cancelled_request_whose_worker_died_ends(records: Records, name: str) -> None:
+    await opened(records, name)
+    attempt = await begun(records, name)
+    await records.redis.zadd(LEASES, {name: 1})
+    await records.cancel(name, b"over")
+    assert [content for _, content in await records.events(name)] == [b"over"]
+    assert await records.beat(attempt) is None
+
+
+async def test_a_key_stands_for_one_request(records: Records, name: str) -> None:
+    assert await opened(records, name, body="a") is Opened.QUEUED
+    assert await opened(records, name, body="b") is Opened.OTHER
+    await records.redis.delete(f"maskserve:body:{name}")  # a day later
+    assert (
+        await opened(records, name, body="b") is Opened.OTHER and await opened(records, name, body="a") is Opened.KNOWN
+    )

@@ -11,6 +11,9 @@ import pytest
 from PIL import Image
 
 from service.app import create_app
+from service.artefacts.base import StoreAway, StoreFull
+from service.dispatch.journals import Journals
+from service.engine.request import QueueAway
 from service.settings import Settings
 from tests.fakes_http import FakeDispatcher, picture, variant
 
@@ -144,7 +147,10 @@ async def test_a_failed_job_says_why(http: httpx2.AsyncClient, dispatcher: FakeD
     dispatcher.script = lambda ticket, spec: []
     job = await ended(http)
     assert job["status"] == "failed" and job["error"]["code"] == "internal_error" and job["result"] is None
-    assert (await http.get(f"/v1/jobs/{job['id']}/content")).status_code == 500
+    content = await http.get(f"/v1/jobs/{job['id']}/content")
+    assert content.status_code == 409 and content.headers["x-should-retry"] == "false"
+    _, end = told((await http.get(f"/v1/jobs/{job['id']}/events")).text)[-1]
+    assert end["type"] == "job.failed" and end["data"]["error"]["code"] == "internal_error"
 
 
 async def test_a_bad_request_is_refused_and_no_job(http: httpx2.AsyncClient) -> None:
@@ -158,10 +164,13 @@ async def test_a_bad_request_is_refused_and_no_job(http: httpx2.AsyncClient) -> 
 async def test_a_jobs_events_can_be_read_from_anywhere(http: httpx2.AsyncClient) -> None:
     job = await ended(http, n=2, partial_images=1)
     events = told((await http.get(f"/v1/jobs/{job['id']}/events")).text)
-    kinds = [event["type"].partition(".")[2] for _, event in events]
-    assert kinds.count("completed") == 2 and kinds.count("partial_image") == 2 and "step" in kinds
-    at = [int(id) for id, _ in events]
+    kinds = [event["type"].partition(".")[2] for _, event in events[:-1]]
+    assert kinds.count("completed") == 2 and events[-1][1]["type"] == "job.completed"
+    assert events[-1][1]["data"]["result"]["data"][1]["url"]
+    at = [int(id.partition("-")[2]) for id, _ in events]
     assert at == sorted(set(at))
+    nothing = await http.get(f"/v1/jobs/{job['id']}/events", headers={"last-event-id": events[-1][0]})
+    assert nothing.status_code == 204
     position, first = next(one for one in events if one[1]["type"].endswith("completed"))
     rest = told((await http.get(f"/v1/jobs/{job['id']}/events", headers={"last-event-id": position})).text)
     assert rest == events[events.index((position, first)) + 1 :]
@@ -182,7 +191,7 @@ async def test_a_repeated_key_is_the_same_request(http: httpx2.AsyncClient, disp
     later = await http.post(URL, json=body, headers=KEY | LATER)
     assert later.status_code == 202 and later.json()["id"] == first.headers["x-maskserve-job"]
     assert len(dispatcher.tickets) == 1
-    dispatcher.jobs._journals.clear()  # a day later
+    dispatcher.jobs = Journals(900, 1 << 28)  # as after a restart
     again = await http.post(URL, json=body, headers=KEY)
     assert again.json()["data"][0]["b64_json"] == data[0][0]["b64_json"], "the drawn seed is the key's"
     other = await http.post(URL, json=body, headers={"idempotency-key": "another"})
@@ -229,7 +238,12 @@ async def test_a_stream_with_a_key_goes_on_where_it_broke(http: httpx2.AsyncClie
     rest = await http.post(URL, json=body, headers=KEY | {"last-event-id": events[0][0]})
     assert [id for id, _ in told(rest.text)] == [id for id, _ in events[1:]]
     plain = await http.get(f"/v1/jobs/{whole.headers['x-maskserve-job']}/events")
-    assert [id for id, _ in told(plain.text)] == [id for id, _ in events] and len(dispatcher.tickets) == 1
+    assert [id for id, _ in told(plain.text)][:-1] == [id for id, _ in events] and len(dispatcher.tickets) == 1
+    dispatcher.jobs = Journals(900, 1 << 28)  # as after a restart: another run, which begins at its beginning
+    again = await http.post(URL, json=body, headers=KEY | {"last-event-id": events[1][0]})
+    assert len(told(again.text)) == 3
+    wrong = await http.post(URL, json=body, headers={"idempotency-key": "new", "last-event-id": "yesterday"})
+    assert wrong.status_code == 400 and len(dispatcher.tickets) == 2
     assert not any(id for id, _ in told((await http.post(URL, json=body)).text)), "nothing to come back to"
 
 
@@ -298,3 +312,98 @@ async def test_a_model_that_is_served_no_more_is_said_so(http: httpx2.AsyncClien
     job = await ended(http)
     dispatcher.catalogue = FakeDispatcher.serving(variant(id="another")).catalogue
     assert (await http.get(f"/v1/jobs/{job['id']}")).status_code == 404
+
+
+async def test_another_request_with_the_key_leaves_the_first_ones_pixels(http: httpx2.AsyncClient) -> None:
+    def files(seed: int) -> dict[str, bytes]:
+        source, mask = BytesIO(), BytesIO()
+        Image.fromarray(picture(seed, 0)).save(source, "PNG")
+        hole = np.full((8, 8, 4), 255, np.uint8)
+        hole[:4, :, 3] = 0
+        Image.fromarray(hole).save(mask, "PNG")
+        return {"image": source.getvalue(), "mask": mask.getvalue()}
+
+    url, data = "/v1/images/edits", {"prompt": "shirt", "seed": "4"}
+    first = await http.post(url, data=data, files=files(8), headers=LATER | KEY)
+    second = await http.post(url, data=data, files=files(9), headers=LATER | KEY)
+    assert (first.status_code, second.status_code) == (202, 409)
+    job = await until_ended(http, first.json()["id"])
+    made = pixels((await http.get(f"/v1/jobs/{job['id']}/content")).content)
+    assert (made[4:] == picture(8, 0)[4:]).all()
+
+
+async def test_how_a_request_is_said_does_not_matter_to_its_key(
+    http: httpx2.AsyncClient, dispatcher: FakeDispatcher
+) -> None:
+    said = [{}, {"n": 1}, {"n": None}, {"stream": False}, {"response_format": "b64_json"}, {"model": "toy"}]
+    answers = [await http.post(URL, json=SHIRT | body, headers=KEY) for body in said]
+    assert [answer.status_code for answer in answers] == [200] * len(said) and len(dispatcher.tickets) == 1
+    streamed = await http.post(URL, json=SHIRT | {"stream": True}, headers=KEY)
+    assert len(told(streamed.text)) == 1 and len(dispatcher.tickets) == 1
+    for other in ({"seed": 4}, {"prompt": "sneaker"}, {"temperature": 0.5}, {"output_format": "webp"}):
+        assert (await http.post(URL, json=SHIRT | other, headers=KEY)).status_code == 409, other
+
+
+async def test_a_stream_is_answered_now_whatever_is_preferred(http: httpx2.AsyncClient) -> None:
+    answer = await http.post(URL, json=SHIRT | {"stream": True}, headers=LATER)
+    assert answer.status_code == 200 and len(told(answer.text)) == 1 and "preference-applied" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [(StoreAway("x"), 503, "store_unavailable"), (QueueAway("x"), 503, "queue_unavailable")],
+)
+async def test_what_is_away_is_said_so_everywhere(
+    http: httpx2.AsyncClient,
+    dispatcher: FakeDispatcher,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    status: int,
+    code: str,
+) -> None:
+    job = await ended(http)
+    [one] = job["result"]["data"]
+
+    async def away(*_: object) -> None:
+        raise error
+
+    for name in ("get", "delete") if isinstance(error, StoreAway) else ():
+        monkeypatch.setattr(dispatcher.store, name, away)
+    for name in ("find", "page", "told") if isinstance(error, QueueAway) else ():
+        monkeypatch.setattr(dispatcher.jobs, name, away)
+    place = f"/v1/jobs/{job['id']}"
+    paths = [one["url"], f"{place}/content"]
+    paths += ["/v1/jobs", place, f"{place}/events"] if isinstance(error, QueueAway) else []
+    form = {"prompt": (None, "shirt"), "image_id": (None, one["id"])}
+    answers = [await http.get(path) for path in paths]
+    answers += [await http.delete(place), await http.post("/v1/images/edits", files=form)]
+    for answer in answers:
+        assert (answer.status_code, answer.json()["error"]["code"]) == (status, code), answer.url
+        assert int(answer.headers["retry-after"]) > 0
+
+
+async def test_a_full_store_costs_links_and_nothing_else(
+    http: httpx2.AsyncClient, dispatcher: FakeDispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*_: object) -> None:
+        raise StoreFull("full")
+
+    monkeypatch.setattr(dispatcher.store, "put", full)
+    answer = await http.post(URL, json=SHIRT | {"response_format": "url"})
+    assert answer.status_code == 507 and answer.headers["x-should-retry"] == "false"
+    assert (await http.post(URL, json=SHIRT)).status_code == 200
+    job = await ended(http)
+    assert (await http.get(job["result"]["data"][0]["url"])).status_code == 200
+    assert told((await http.get(f"/v1/jobs/{job['id']}/events")).text)[-1][1]["type"] == "job.completed"
+
+
+async def test_a_token_does_not_come_into_the_log(
+    dispatcher: FakeDispatcher, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = create_app(Settings(log_format="json"), dispatcher)
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as http:
+        [one] = (await http.post(URL, json=SHIRT | {"response_format": "url"})).json()["data"]
+        await http.get(one["url"])
+    app.state.services.pool.close()
+    log = "".join(capsys.readouterr())
+    assert "/v1/artifacts/{token}" in log and one["url"].rpartition("/")[2] not in log

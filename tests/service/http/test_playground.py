@@ -68,7 +68,7 @@ async def test_a_stream_of_reports_ends_when_the_server_shuts_down(
 
 async def test_an_interval_out_of_range_is_named(http: httpx2.AsyncClient) -> None:
     answer = await http.get("/v1/engine?stream=true&interval=0")
-    assert answer.status_code == 400 and answer.json()["error"]["param"] == "query.interval"
+    assert answer.status_code == 400 and answer.json()["error"]["param"] == "interval"
 
 
 def test_watchers_read_on_from_where_they_were() -> None:
