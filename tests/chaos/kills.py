@@ -36,6 +36,7 @@ class Found:
 
     progress: list[float] = field(default_factory=list)  # of requests at their worker's death, 0 to 1
     recovery: list[float] = field(default_factory=list)  # seconds from a death to the next attempt's begin
+    saved: set[str] = field(default_factory=set)  # requests with every sample saved at their worker's death
     answers: "list[tuple[int, dict[str, Any]]]" = field(default_factory=list)
 
 
@@ -87,6 +88,8 @@ class Killer(threading.Thread):
                 self.members.kill(worker)
                 died = time.monotonic()
                 self.found.progress += progress.values()
+                ids = [key.rpartition(b":")[2].decode() for key in progress]
+                self.found.saved |= {id for id in ids if client.hlen(f"maskserve:states:{id}") == SAMPLES}
                 watch = threading.Thread(target=self._recovered, args=(set(progress), str(pid), died), daemon=True)
                 watch.start()
                 self.members.start_worker()
@@ -151,7 +154,8 @@ def kills(console: Console, jobs: int, deaths: int) -> bool:
 
             def ask(job: int) -> None:
                 answer = members.ask(timeout=600, **body(job))
-                found.answers.append((job, answer.json() | {"status": answer.status_code}))
+                about = {"status": answer.status_code, "id": answer.headers["x-request-id"]}
+                found.answers.append((job, answer.json() | about))
                 bars.advance(asked)
 
             list(pool.map(ask, range(jobs)))
@@ -163,7 +167,8 @@ def kills(console: Console, jobs: int, deaths: int) -> bool:
 def verdict(console: Console, jobs: int, found: Found, right: dict[int, list[str]], doubles: int) -> bool:
     good = [(job, answer) for job, answer in found.answers if answer["status"] == 200]
     differing = sum(digests(answer) != right[job % SEEDS] for job, answer in good)
-    resumed = sum(any(one["resumed_from_step"] > 0 for one in answer["data"]) for _, answer in good)
+    resumed = {answer["id"] for _, answer in good if any(one["resumed_from_step"] > 0 for one in answer["data"])}
+    over = len(found.saved - resumed)
     between = sum(0 < share < 1 for share in found.progress)
     console.print(f"requests under way at a worker's death: {len(found.progress)}, {between} of them between two steps")
     bars = Counter(min(TENTHS - 1, int(share * TENTHS)) for share in found.progress)
@@ -172,5 +177,7 @@ def verdict(console: Console, jobs: int, found: Found, right: dict[int, list[str
     slow = max(found.recovery, default=0.0)
     middle = sorted(found.recovery)[len(found.recovery) // 2] if found.recovery else 0.0
     console.print(f"went on after {middle:.1f} s (median), {slow:.1f} s at most")
-    console.print(f"lost: {jobs - len(good)}; published twice: {doubles}; other bytes: {differing}; resumed: {resumed}")
-    return len(good) == jobs and not doubles and not differing
+    console.print(f"lost: {jobs - len(good)}; published twice: {doubles}; other bytes: {differing}")
+    saved = f"{len(found.saved)} requests were killed after all of their samples were saved"
+    console.print(f"{saved}, {over} of them started over; {len(resumed)} requests resumed in all")
+    return len(good) == jobs and not doubles and not differing and not over
