@@ -117,7 +117,7 @@ def _services(settings: Settings, dispatcher: Dispatcher) -> Services:
     log = make_logger(settings.log_format, settings.log_level)
     pool = MediaPool(settings.media_threads)
     links = Links(dispatcher.jobs.secret, settings.results_seconds)
-    kinds: dict[str, Kind] = {}
+    kinds: dict[str, Kind] = {}  # they need the services, which need them
     images = Pictures(
         dispatcher, pool, links, log, settings.results_seconds, settings.tag_files, lambda known: kind.job_of(known)
     )

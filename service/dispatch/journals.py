@@ -25,22 +25,22 @@ Start = Callable[[Ticket], Subscription]
 
 @dataclass(eq=False)
 class Journal:
-    """The events of one request in order; Progress, Preview and Waiting only the newest per sample."""
+    """The events of one request in order; Progress, Preview and Waiting only the newest per sample.
+
+    run: its number, larger than that of any earlier one.
+    """
 
     ticket: Ticket
     terms: Terms
+    run: int
     created: float
     ended: float | None = None
     running: Subscription | None = None
     pump: "asyncio.Task[None] | None" = None
     events: dict[object, Event] = field(default_factory=dict)
-    size: int = 0  # bytes of pictures
+    size: int = 0  # bytes of arrays
     _count: int = 0
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def run(self) -> int:
-        return round(1000 * self.created)
 
     def add(self, event: Event) -> None:
         self._count += 1
@@ -107,6 +107,7 @@ class Journals:
         self._journals: dict[str, Journal] = {}
         self._ended: dict[str, None] = {}  # in order of their ends
         self._size = 0  # of these, in bytes
+        self._run = 0
         self._owed: dict[str, tuple[float, int]] = {}  # id -> when it is due, tries
         self._secret = secrets.token_bytes(32)
 
@@ -119,10 +120,10 @@ class Journals:
         if journal is not None and terms.listed and not journal.terms.listed:
             journal.terms = replace(journal.terms, listed=True)
         if journal is None or _failed(journal):
-            journal = Journal(ticket, terms, self._now())
-            journal.running = start(
-                replace(ticket, id=f"{ticket.id}#{journal.run}")
-            )  # the run before may not be gone yet
+            self._run = max(round(1000 * self._now()), self._run + 1)
+            journal = Journal(ticket, terms, self._run, self._now())
+            alone = replace(ticket, id=f"{ticket.id}#{journal.run}")  # an earlier run may not be gone yet
+            journal.running = start(alone)
             journal.count(ticket)
             self._drop(ticket.id)
             self._journals[ticket.id] = journal
@@ -150,15 +151,12 @@ class Journals:
                 self._owed[journal.ticket.id] = journal.ended, 0
 
     def _expire(self) -> None:
-        """The oldest first."""
-        while self._ended:
-            id = next(iter(self._ended))
-            if id in self._owed and len(self._ended) > 1:  # behind the others
-                self._ended[id] = self._ended.pop(id)
-                id = next(iter(self._ended))
-            crowded = self._size > self._max_bytes or len(self._ended) > MAX_ENDED
-            over = self._ends(self._journals[id]) <= self._now()
-            if id in self._owed or not (over or (crowded and len(self._ended) > 1)):
+        """The oldest first; who is owed a webhook only where there are too many."""
+        while len(self._ended) > MAX_ENDED:
+            self._drop(next(iter(self._ended)))
+        while (id := next((id for id in self._ended if id not in self._owed), None)) is not None:
+            crowded = self._size > self._max_bytes and len(self._ended) > 1
+            if not crowded and self._ends(self._journals[id]) > self._now():
                 return
             self._drop(id)
 

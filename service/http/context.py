@@ -14,7 +14,7 @@ from service.http.services import Services
 
 CLIENT_ID = re.compile(r"[ -~]{1,512}")
 CLOSED = 499
-SECRET = ("/v1/artifacts/{token}",)  # whoever reads such a path in a log could use it
+SECRET = "/v1/artifacts/"  # whoever reads such a path in a log could use it
 QUIET = ("/health", "/ready", "/metrics", "/web/{path:path}")  # asked for again and again
 
 
@@ -76,7 +76,7 @@ class ContextMiddleware:
         metrics.requests.labels(endpoint, context.model, str(context.status)).inc()
         metrics.duration.labels(endpoint).observe(seconds)
         client = Headers(scope=scope).get("x-client-request-id", "")
-        path = endpoint if endpoint in SECRET else scope["path"]
+        path = f"{SECRET}..." if scope["path"].startswith(SECRET) else scope["path"]
         tell = self.services.log.debug if endpoint in QUIET else self.services.log.info
         tell(
             "request",

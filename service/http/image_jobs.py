@@ -108,6 +108,8 @@ class JobMaker:
         )
         self.context.model = spec.id
         self.context.log |= {"model": spec.id, "seed": request.seed, "n": n}
+        if self.manner.kept:
+            self.context.log["job"] = self.manner.id
         job = Job(
             ticket=self._ticket(request, spec.id, body),
             spec=spec,

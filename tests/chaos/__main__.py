@@ -49,7 +49,8 @@ def masses(console: Console, seconds: float) -> bool:
     full = f"{BOUND} that wait and {2 * SLOTS} that run take {longest:.2f} s at the undisturbed pace"
     console.print(f"  accepted ones took {waits}; {full}")
     for name, values in found.memory.items():
-        console.print(f"  memory of {name}: {min(values):.0f} to {max(values):.0f} MB ({found.spread(name):.3f}x)")
+        warm = f"{min(values):.0f} to {max(values):.0f} MB in the second half ({found.spread(name):.3f}x)"
+        console.print(f"  memory of {name}: {found.begin[name]:.0f} MB at the begin, {warm}")
     flat = all(found.spread(name) <= ALLOWED_MEMORY for name in found.memory)
     return not found.unexpected and flat
 

@@ -17,19 +17,22 @@ REQUEST = (
     f"content-length: {len(BODY)}\r\n\r\n{BODY}"
 ).encode()
 CLIENTS = 8  # of the measurement of what the workers can do
-WARM_SHARE = 0.25  # of the time, before memory is looked at
+WARM_SHARE = 0.5  # of the time: a worker has met most shapes of batches then
 FACTOR = 10
 
 
 @dataclass
 class Overload:
-    """capacity: requests per second; waits: seconds of each that was made; memory: of each process, MB over time."""
+    """capacity: requests per second; waits: seconds of each that was made; memory: of each process, MB over time, from
+    its begin and when it is warm.
+    """
 
     capacity: float = 0.0
     statuses: Counter[int] = field(default_factory=Counter)
     codes: Counter[str] = field(default_factory=Counter)
     retry_after: list[float] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
+    begin: dict[str, float] = field(default_factory=dict)
     memory: dict[str, list[float]] = field(default_factory=dict)
 
     @property
@@ -113,9 +116,14 @@ async def _ask(url: str) -> tuple[int, dict[str, str], bytes]:
 
 
 async def _watch(members: Team, found: Overload, after: float) -> None:
-    await asyncio.sleep(after)
     processes = {"api": members.apis[0].pid} | {f"worker {i}": one.pid for i, one in enumerate(members.workers)}
+    found.begin = {name: _megabytes(pid) for name, pid in processes.items()}
+    await asyncio.sleep(after)
     while True:
         for name, pid in processes.items():
-            found.memory.setdefault(name, []).append(psutil.Process(pid).memory_info().rss / 2**20)
+            found.memory.setdefault(name, []).append(_megabytes(pid))
         await asyncio.sleep(0.5)
+
+
+def _megabytes(pid: int) -> float:
+    return float(psutil.Process(pid).memory_info().rss) / 2**20

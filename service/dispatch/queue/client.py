@@ -131,7 +131,7 @@ class QueueSubscription:
 
     def __init__(self, dispatcher: QueueDispatcher, ticket: Ticket, entry: Entry, run: str) -> None:
         self._dispatcher, self._ticket, self._entry = dispatcher, ticket, entry
-        self._stream = Stream(dispatcher.records, dispatcher.store, ticket.id, run)
+        self._stream = Stream(dispatcher.records, dispatcher.store, ticket.id, run, samples=ticket.request.n)
         self._over = self._left = False
         self._cancelling: asyncio.Task[None] | None = None
 

@@ -14,10 +14,13 @@ LARGEST = 2**64 - 1
 
 
 class Stream:
-    """`after`: the `at` of the last event that is known already. Raises ValueError where it cannot be one."""
+    """after: the `at` of the last event that is known already; samples: how many there will be, 0 if that is unknown.
 
-    def __init__(self, records: Records, store: Store, id: str, run: str, after: str = "") -> None:
-        self.records, self.store, self.id, self.run = records, store, id, run
+    Raises ValueError where `after` cannot be one.
+    """
+
+    def __init__(self, records: Records, store: Store, id: str, run: str, after: str = "", samples: int = 0) -> None:
+        self.records, self.store, self.id, self.run, self.samples = records, store, id, run, samples
         self._number = _numbers(after)
         self._place: int | None = None
         self._started = False
@@ -83,7 +86,7 @@ class Stream:
         event = await self._event(content)
         if isinstance(event, SampleDone):
             seen.add(event.report.sample)
-        if not isinstance(event, Done):
+        if not isinstance(event, Done) or 0 < self.samples == len(seen):
             return [event]
         made = await surely(lambda: self.records.made(self.id, self.run))
         if made is None:

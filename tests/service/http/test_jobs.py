@@ -406,4 +406,4 @@ async def test_a_token_does_not_come_into_the_log(
         await http.get(one["url"])
     app.state.services.pool.close()
     log = "".join(capsys.readouterr())
-    assert "/v1/artifacts/{token}" in log and one["url"].rpartition("/")[2] not in log
+    assert "/v1/artifacts/..." in log and one["url"].rpartition("/")[2] not in log
