@@ -21,6 +21,7 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
+from service.engine.saved import Saved
 from service.packed import unpack
 from tests.chaos.team import MODELS, Team, team
 
@@ -36,7 +37,7 @@ class Found:
 
     progress: list[float] = field(default_factory=list)  # of requests at their worker's death, 0 to 1
     recovery: list[float] = field(default_factory=list)  # seconds from a death to the next attempt's begin
-    saved: set[str] = field(default_factory=set)  # requests that must resume: all saved, not all published at a death
+    saved: set[str] = field(default_factory=set)  # requests that must resume: all saved after a step, not all published
     answers: "list[tuple[int, dict[str, Any]]]" = field(default_factory=list)
 
 
@@ -123,9 +124,10 @@ class Killer(threading.Thread):
 
 
 def _must_resume(client: "redis.Redis", id: str) -> bool:
-    """Every sample is saved, and one at least was not published before its worker died."""
+    """Every sample is saved behind its first step, and one at least was not published before its worker died."""
+    steps = [Saved.unpack(state).step for state in client.hvals(f"maskserve:states:{id}")]
     made = sum(not field.endswith(b"@") for field in client.hkeys(f"maskserve:made:{id}:1"))
-    return client.hlen(f"maskserve:states:{id}") == SAMPLES and made < SAMPLES
+    return len(steps) == SAMPLES and min(steps) > 0 and made < SAMPLES
 
 
 def twice(members: Team) -> int:
@@ -180,6 +182,11 @@ def verdict(console: Console, jobs: int, found: Found, right: dict[int, list[str
     middle = sorted(found.recovery)[len(found.recovery) // 2] if found.recovery else 0.0
     console.print(f"went on after {middle:.1f} s (median), {slow:.1f} s at most")
     console.print(f"lost: {jobs - len(good)}; published twice: {doubles}; other bytes: {differing}")
-    saved = f"{len(found.saved)} requests were killed with all samples saved and not all of them published"
+    for _, answer in found.answers:
+        if answer["status"] != 200:
+            console.print(f"  {answer['id']}: {answer['status']} {answer.get('error')}")
+    saved = (
+        f"{len(found.saved)} requests were killed with all samples saved after a step, and not all of them published"
+    )
     console.print(f"{saved}, {over} of them started over; {len(resumed)} requests resumed in all")
     return len(good) == jobs and not doubles and not differing and not over

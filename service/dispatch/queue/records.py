@@ -43,7 +43,7 @@ AGING_SECONDS = 15.0  # of waiting raise a request by one class
 REMEMBERED_SECONDS = 24 * 3600  # for which an id that a client chose stands for one request
 DELIVERY_SECONDS = 60.0
 LONELY_AFTER = 2  # deaths of workers, after which a request runs alone
-HOPELESS_AFTER = 2  # deaths while alone without a step forward, after which it fails
+HOPELESS_AFTER = 3  # deaths while alone without a step forward, after which it fails
 
 
 class Opened(Enum):

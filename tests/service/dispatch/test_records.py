@@ -89,7 +89,7 @@ async def test_readers_go_on_where_they_were(records: Records, name: str) -> Non
     assert [content for _, content in await waiting] == [b"3"]
 
 
-async def test_two_deaths_make_a_request_lonely_and_two_alone_without_a_step_end_it(
+async def test_two_deaths_make_a_request_lonely_and_three_alone_without_a_step_end_it(
     records: Records, name: str
 ) -> None:
     await opened(records, name)
@@ -106,6 +106,7 @@ async def test_two_deaths_make_a_request_lonely_and_two_alone_without_a_step_end
     for _ in range(2):
         attempt = await begun(records, name)
         await records.alone(attempt)
+        assert not attempt.hopeless
     assert (await begun(records, name)).hopeless
 
 
