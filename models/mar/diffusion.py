@@ -1,0 +1,151 @@
+"""The diffusion process of the head: cosine betas, chains that visit some of the noise levels, one reverse step.
+
+Improved DDPM (Nichol & Dhariwal, arXiv 2102.09672): the network predicts the noise and, per channel, where the log
+variance lies between its two bounds. Tables are float64, arithmetic is float32.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+LARGEST_BETA = 0.999
+
+
+def cosine_betas(steps: int) -> Tensor:
+    """float64 [T]: how much noise each of T training steps adds."""
+
+    def kept(share: float) -> float:
+        return math.cos((share + 0.008) / 1.008 * math.pi / 2) ** 2
+
+    betas = [min(1.0 - kept((i + 1) / steps) / kept(i / steps), LARGEST_BETA) for i in range(steps)]
+    return torch.tensor(betas, dtype=torch.float64)
+
+
+def respaced(train_steps: int, steps: int) -> list[int]:
+    """The `steps` of `train_steps` timesteps that a chain visits, rising, both ends included. ValueError below 2.
+
+    Halves are rounded to the even neighbour, and the stride is added up, as in the published sampler.
+    """
+    if not 2 <= steps <= train_steps:
+        raise ValueError(f"a chain has 2 to {train_steps} steps, not {steps}")
+    stride, at, visited = (train_steps - 1) / (steps - 1), 0.0, []
+    for _ in range(steps):
+        visited.append(round(at))
+        at += stride
+    return visited
+
+
+@dataclass(frozen=True)
+class Process:
+    """The coefficients of one chain, float64 [S] by index; index 0 is the cleanest."""
+
+    timesteps: Tensor  # int64: what the network is told
+    betas: Tensor
+    alphas_cumprod: Tensor
+    posterior_mean_x0: Tensor  # of q(x_{t-1} | x_t, x_0)
+    posterior_mean_xt: Tensor
+    posterior_log_variance: Tensor  # that of index 0, which is -inf, replaced by that of index 1
+
+    @classmethod
+    def of(cls, train_steps: int, steps: int) -> "Process":
+        """The chain of `steps` among `train_steps` levels; all of them for training."""
+        timesteps = torch.tensor(respaced(train_steps, steps))
+        levels = (1.0 - cosine_betas(train_steps)).cumprod(0)[timesteps]
+        one = torch.ones(1, dtype=torch.float64)
+        betas = 1.0 - levels / torch.cat([one, levels[:-1]])
+        alphas = 1.0 - betas
+        kept = alphas.cumprod(0)
+        before = torch.cat([one, kept[:-1]])
+        variance = betas * (1.0 - before) / (1.0 - kept)
+        return cls(
+            timesteps=timesteps,
+            betas=betas,
+            alphas_cumprod=kept,
+            posterior_mean_x0=betas * before.sqrt() / (1.0 - kept),
+            posterior_mean_xt=(1.0 - before) * alphas.sqrt() / (1.0 - kept),
+            posterior_log_variance=torch.cat([variance[1:2], variance[1:]]).log(),
+        )
+
+    @property
+    def columns(self) -> Tensor:
+        """float64 [S, 7], in the order of `Coefficients`."""
+        kept = self.alphas_cumprod
+        last = torch.arange(len(kept)) == 0
+        return torch.stack(
+            [
+                (1.0 / kept).sqrt(),
+                (1.0 / kept - 1.0).sqrt(),
+                self.posterior_mean_x0,
+                self.posterior_mean_xt,
+                self.posterior_log_variance,
+                self.betas.log(),
+                (~last).double(),
+            ],
+            dim=-1,
+        )
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """float32 [N, 1] each: what the reverse step of N rows multiplies."""
+
+    x0_of_x: Tensor
+    x0_of_noise: Tensor
+    mean_of_x0: Tensor
+    mean_of_x: Tensor
+    low: Tensor  # log variance bounds
+    high: Tensor
+    noisy: Tensor  # 0 in the last reverse step, which adds no noise
+
+
+class Chains:
+    """Chains of several lengths in one table, so that rows of any of them share a call."""
+
+    def __init__(self, train_steps: int, lengths: Sequence[int], device: torch.device | str = "cpu") -> None:
+        """ValueError for a length outside 2 to `train_steps`."""
+        processes = {steps: Process.of(train_steps, steps) for steps in sorted(set(lengths))}
+        self.first: dict[int, int] = {}
+        rows = 0
+        for steps in processes:
+            self.first[steps] = rows
+            rows += steps
+        self.timesteps = torch.cat([p.timesteps for p in processes.values()]).to(device)  # [rows]
+        self.table = torch.cat([p.columns for p in processes.values()]).float().to(device)  # [rows, 7]
+
+    def rows(self, steps: Sequence[int], index: Sequence[int]) -> Tensor:
+        """Table rows [N] of places `index` in chains of length `steps`; a chain starts at index steps - 1."""
+        at = [self.first[length] + i for length, i in zip(steps, index, strict=True)]
+        return torch.tensor(at, device=self.table.device)
+
+    def coefficients(self, rows: Tensor) -> Coefficients:
+        """Of table rows [N]."""
+        return Coefficients(*self.table[rows].split(1, dim=-1))
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """p(x_{t-1} | x_t) of N rows: float32 [N, C] each."""
+
+    mean: Tensor
+    log_variance: Tensor
+    x0: Tensor
+
+
+def posterior(c: Coefficients, x: Tensor, noise: Tensor, variance: Tensor) -> Posterior:
+    """From x [N, C] and the head's two outputs, the predicted noise and the share of the variance's range."""
+    x0 = c.x0_of_x * x - c.x0_of_noise * noise
+    share = (variance + 1.0) / 2.0
+    return Posterior(
+        mean=c.mean_of_x0 * x0 + c.mean_of_x * x,
+        log_variance=share * c.high + (1.0 - share) * c.low,
+        x0=x0,
+    )
+
+
+def reverse(c: Coefficients, p: Posterior, temperature: Tensor, draw: Tensor) -> Tensor:
+    """A sample of p with `draw` [N, C] standard normal, spread by `temperature` [N]: x_{t-1} [N, C]."""
+    spread = c.noisy * torch.exp(0.5 * p.log_variance) * temperature.unsqueeze(-1)
+    return p.mean + spread * draw

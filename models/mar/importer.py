@@ -1,0 +1,148 @@
+"""Official MAR weights (`checkpoint-last.pth`) -> a checkpoint directory."""
+
+import os
+from argparse import Namespace
+from collections.abc import Mapping
+from math import isqrt
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.architecture import architecture_dict
+from models.checkpoint import CheckpointConfig, CheckpointError, read_config
+from models.importing import UNKNOWN_LICENCE, Imported, description
+from models.mar.config import MARConfig
+from models.mar.keys import Rules, renamed, translate
+from models.mar.network import MAR
+from models.official import numbered, read_official, shape_of
+from models.weights import save_checkpoint
+
+PUBLISHED: Mapping[str, Any] = {
+    "decoding": {"num_inference_steps": 64},
+    "quality": {"low": 16, "medium": 32, "high": 64},
+}
+"""Sampling defaults that the generic `Sampling` already knows; guidance and temperature depend on the size."""
+
+HEAD = "diffloss.net."
+OFFICIAL: Rules = (
+    (r"^class_embedding\.", "class_emb."),
+    (r"^null_condition$", "fake_latent"),
+    (r"^token_in\.", "z_proj."),
+    (r"^token_norm\.", "z_proj_ln."),
+    (r"^(encoder|decoder)_positions$", r"\1_pos_embed_learned"),
+    (r"^head_positions$", "diffusion_pos_embed_learned"),
+    (r"^(encoder|decoder)\.", r"\1_blocks."),
+    (r"^decoder_in\.", "decoder_embed."),
+    (r"^head\.time1\.", f"{HEAD}time_embed.mlp.0."),
+    (r"^head\.time2\.", f"{HEAD}time_embed.mlp.2."),
+    (r"^head\.condition\.", f"{HEAD}cond_embed."),
+    (r"^head\.enter\.", f"{HEAD}input_proj."),
+    (r"^head\.leave\.", f"{HEAD}final_layer.linear."),
+    (r"^head\.modulation\.", f"{HEAD}final_layer.adaLN_modulation.1."),
+    (r"^head\.blocks\.(\d+)\.norm\.", rf"{HEAD}res_blocks.\1.in_ln."),
+    (r"^head\.blocks\.(\d+)\.fc1\.", rf"{HEAD}res_blocks.\1.mlp.0."),
+    (r"^head\.blocks\.(\d+)\.fc2\.", rf"{HEAD}res_blocks.\1.mlp.2."),
+    (r"^head\.blocks\.(\d+)\.modulation\.", rf"{HEAD}res_blocks.\1.adaLN_modulation.1."),
+)
+
+
+def official_key(key: str) -> str:
+    """The published name of a tensor of `MAR`."""
+    return renamed(key, OFFICIAL)
+
+
+def read_mar(source: Path, heads: tuple[int, int] | None = None, patch: int = 1) -> tuple[MARConfig, dict[str, Tensor]]:
+    """Sizes and weights, by our names, of an official file: its averaged weights (`model_ema`), or a bare state dict.
+
+    Sizes are inferred from shapes, except `heads` of encoder and decoder, which the published widths decide where they
+    are not given, and `patch`. Every key must be used: CheckpointError names those that are not.
+    """
+    with torch.serialization.safe_globals([Namespace]):  # training options beside the weights: plain attributes
+        state = read_official(source, nested="model_ema")
+    config = infer_mar(source, state, heads, patch)
+    return config, translate(source, state, lambda: MAR(config), official_key)
+
+
+def import_mar(
+    source: Path,
+    out: Path,
+    tokenizer: Path,
+    classes: Path | None = None,
+    heads: tuple[int, int] | None = None,
+    patch: int = 1,
+    licence: str = UNKNOWN_LICENCE,
+    dtype: torch.dtype = torch.float32,
+    card: Path | None = None,
+) -> Imported:
+    """Write the checkpoint directory `out` from an official file, as `read_mar` reads it.
+
+    `tokenizer` is an imported KL tokenizer directory, referred to by relative path; `classes` a text file with one name
+    per line (default "class 0", ...); `card` what an export wrote beside its weights.
+    """
+    config, state = read_mar(source, heads, patch)
+    read_config(tokenizer)
+    written = CheckpointConfig(
+        family="mar",
+        architecture=architecture_dict(config),
+        tokenizer=Path(os.path.relpath(tokenizer, out)).as_posix(),
+        classes=_class_names(classes, config.num_classes),
+        **description(card, source, licence, PUBLISHED),
+    )
+    save_checkpoint(out, written, state, dtype)
+    parameters = sum(value.numel() for value in state.values())
+    return Imported(out, len(state), parameters, (), written.licence)
+
+
+def infer_mar(
+    source: Path, state: Mapping[str, Tensor], heads: tuple[int, int] | None = None, patch: int = 1
+) -> MARConfig:
+    """The architecture that the shapes of `state` show; CheckpointError for another layout."""
+    length, decoder = shape_of(source, state, "diffusion_pos_embed_learned")[-2:]
+    slots, encoder = shape_of(source, state, "encoder_pos_embed_learned")[-2:]
+    token = shape_of(source, state, "z_proj.weight")[1]
+    side = isqrt(length)
+    if side * side != length:
+        raise CheckpointError(f"{source}: {length} positions are no square grid")
+    if token % patch**2:
+        raise CheckpointError(f"{source}: tokens of {token} numbers are no {patch}x{patch} patches")
+    encoder_heads, decoder_heads = heads or (_heads(source, encoder), _heads(source, decoder))
+    try:
+        return MARConfig.from_dict(
+            {
+                "grid": (side, side),
+                "patch": patch,
+                "channels": token // patch**2,
+                "num_classes": shape_of(source, state, "class_emb.weight")[0],
+                "buffer": slots - length,
+                "encoder_dim": encoder,
+                "encoder_depth": numbered(state, "encoder_blocks."),
+                "encoder_heads": encoder_heads,
+                "decoder_dim": decoder,
+                "decoder_depth": numbered(state, "decoder_blocks."),
+                "decoder_heads": decoder_heads,
+                "mlp_ratio": shape_of(source, state, "encoder_blocks.0.mlp.fc1.weight")[0] / encoder,
+                "head_depth": numbered(state, f"{HEAD}res_blocks."),
+                "head_width": shape_of(source, state, f"{HEAD}input_proj.weight")[0],
+            }
+        )
+    except ValueError as error:
+        raise CheckpointError(f"{source}: {error}") from None
+
+
+def _heads(source: Path, dim: int) -> int:
+    """Of the published size with this width."""
+    for name in ("b", "l", "h"):
+        if (config := MARConfig.preset(name)).encoder_dim == dim:
+            return config.encoder_heads
+    raise CheckpointError(f"{source}: no published size is {dim} wide: give the heads")
+
+
+def _class_names(path: Path | None, count: int) -> list[str]:
+    if path is None:
+        return [f"class {index}" for index in range(count)]
+    names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    if len(names) != count or not all(names):
+        raise CheckpointError(f"{path}: {len(names)} lines, but the model has {count} classes")
+    return names

@@ -1,0 +1,69 @@
+"""The KL autoencoder (`AutoencoderKL` of the diffusers library) between pixels and latents; needs the extra `mar`."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.checkpoint import CheckpointError
+from models.mar.kl_config import KLConfig
+from models.tokenizers.microbatch import in_microbatches
+
+LOG_VARIANCE = (-30.0, 20.0)
+
+
+class KLAutoencoder(nn.Module):
+    """The parts of an `AutoencoderKL`, under the names they have there. CheckpointError when diffusers is missing.
+
+    Images pass in micro-batches on every path, so an image's bits do not depend on its neighbours.
+    """
+
+    def __init__(self, config: KLConfig) -> None:
+        super().__init__()
+        try:
+            from diffusers import AutoencoderKL
+        except ImportError as error:
+            raise CheckpointError(f"{error}: a kl tokenizer needs pip install maskserve[mar]") from None
+        self.config = config
+        down = ("DownEncoderBlock2D", "AttnDownEncoderBlock2D")
+        model: Any = AutoencoderKL(
+            in_channels=config.in_channels,
+            out_channels=config.in_channels,
+            down_block_types=tuple(down[attends] for attends in config.attention),
+            up_block_types=("UpDecoderBlock2D",) * len(config.attention),
+            block_out_channels=config.block_out_channels,
+            layers_per_block=config.layers_per_block,
+            latent_channels=config.latent_channels,
+            norm_num_groups=config.norm_num_groups,
+            sample_size=config.resolution,
+            scaling_factor=config.scaling_factor,
+        )
+        self.encoder = model.encoder
+        self.quant_conv = model.quant_conv
+        self.post_quant_conv = model.post_quant_conv
+        self.decoder = model.decoder
+
+    @torch.no_grad()
+    def moments(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Images [B, C, H, W] in [0, 1] -> mean and standard deviation of their latents [B, c, h, w], unscaled."""
+        mean, log_variance = in_microbatches(self._moments, images).chunk(2, dim=1)
+        return mean, (0.5 * log_variance.clamp(*LOG_VARIANCE)).exp()
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        """Images [B, C, H, W] in [0, 1] -> their mean latents as a generator sees them, scaled, [B, c, h, w]."""
+        return self.moments(images)[0] * self.config.scaling_factor
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """Scaled latents [B, c, h, w] -> images [B, C, H, W] clipped to [0, 1]."""
+        pixels = in_microbatches(self._pixels, latents / self.config.scaling_factor)
+        return ((pixels + 1.0) / 2.0).clamp(0.0, 1.0)
+
+    def _moments(self, images: Tensor) -> Tensor:
+        out: Tensor = self.quant_conv(self.encoder(images * 2.0 - 1.0))
+        return out
+
+    def _pixels(self, latents: Tensor) -> Tensor:
+        out: Tensor = self.decoder(self.post_quant_conv(latents))
+        return out

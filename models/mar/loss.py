@@ -1,0 +1,95 @@
+"""The training loss of MAR: the head's noise error and variational bound on the unknown tokens.
+
+Improved DDPM (arXiv 2102.09672), eq. 4 to 7 and 14 to 16; the bound is not rescaled and teaches the variance alone.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from models.mar.diffusion import Chains, Posterior, Process, posterior
+from models.mar.head import DiffusionHead
+from models.mar.network import MAR
+
+HALF_LEVEL = 1.0 / 255.0  # of pixels in [-1, 1]; the published loss keeps it for latents
+EDGE = 0.999
+SMALLEST = 1e-12
+
+
+@dataclass(frozen=True)
+class TokenLoss:
+    """Per row [M]: mean squared error of the noise, and the bound in bits per channel."""
+
+    mse: Tensor
+    vb: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """[M]: what is minimised."""
+        return self.mse + self.vb
+
+
+class DiffusionLoss:
+    """The process that a head is trained on: all of its `train_steps` levels."""
+
+    def __init__(self, train_steps: int, device: str | torch.device = "cpu") -> None:
+        process = Process.of(train_steps, train_steps)
+        kept = process.alphas_cumprod
+        self.train_steps = train_steps
+        self.levels = torch.stack([kept.sqrt(), (1.0 - kept).sqrt()], dim=-1).float().to(device)  # [T, 2]
+        self.chains = Chains(train_steps, [train_steps], device)
+
+    def __call__(self, head: DiffusionHead, x0: Tensor, z: Tensor, t: Tensor, noise: Tensor) -> TokenLoss:
+        """Tokens x0, noise [M, C] float32, conditions z [M, D], timesteps t [M] -> losses per row."""
+        signal, spread = self.levels[t].split(1, dim=-1)
+        x = signal * x0 + spread * noise
+        found, variance = head(x.to(head.dtype), t, z).float().chunk(2, dim=-1)
+        c = self.chains.coefficients(t)
+        model = posterior(c, x, found.detach(), variance)
+        mean = c.mean_of_x0 * x0 + c.mean_of_x * x
+        nats = torch.where(t.unsqueeze(-1) == 0, likelihood(x0, model), divergence(mean, c.low, model))
+        return TokenLoss(mse=(noise - found).square().mean(dim=-1), vb=nats.mean(dim=-1) / math.log(2.0))
+
+
+def divergence(mean: Tensor, log_variance: Tensor, model: Posterior) -> Tensor:
+    """KL(N(mean, log_variance) || model) in nats, per element."""
+    ratio = log_variance - model.log_variance
+    apart = (mean - model.mean).square() * torch.exp(-model.log_variance)
+    return 0.5 * (ratio.exp() - ratio - 1.0 + apart)
+
+
+def likelihood(x0: Tensor, model: Posterior) -> Tensor:
+    """-log of the probability that `model` gives the level of width 2/255 around x0, in nats, per element."""
+    precision = torch.exp(-0.5 * model.log_variance)
+    above = _normal_cdf((x0 - model.mean + HALF_LEVEL) * precision)
+    below = _normal_cdf((x0 - model.mean - HALF_LEVEL) * precision)
+    share = torch.where(x0 < -EDGE, above, torch.where(x0 > EDGE, 1.0 - below, above - below))
+    return -share.clamp(min=SMALLEST).log()
+
+
+def _normal_cdf(u: Tensor) -> Tensor:
+    """The tanh approximation."""
+    return 0.5 * (1.0 + torch.tanh(math.sqrt(2.0 / math.pi) * (u + 0.044715 * u.pow(3))))
+
+
+def masked_loss(
+    network: MAR,
+    criterion: DiffusionLoss,
+    tokens: Tensor,
+    labels: Tensor,
+    known: Tensor,
+    repeats: int = 4,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """The mean loss over the unknown tokens of tokens [B, L, C], labels [B], known bool [B, L].
+
+    Each is noised `repeats` times, to levels of their own. The published recipe uses 4.
+    """
+    z, unknown = network(tokens, labels, known)
+    x0 = tokens[unknown].float().repeat(repeats, 1)
+    device = tokens.device
+    t = torch.randint(criterion.train_steps, (len(x0),), generator=generator, device=device)
+    noise = torch.randn(x0.shape, generator=generator, device=device)
+    return criterion(network.head, x0, z.repeat(repeats, 1), t, noise).total.mean()
