@@ -8,9 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 import trustme
 
 Names = Callable[[dict[str, list[Sequence[str]]]], list[str]]
+
+
+@pytest.fixture(autouse=True)
+def every_level() -> None:
+    """Whatever an earlier test configured, what is logged here is seen."""
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")
