@@ -1,6 +1,5 @@
 """One team of two workers, and one process without Redis, for all tests here: each leaves them as it found them."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,30 +14,31 @@ HOOK_SECRET = "whsec_YSBzZWNyZXQgb2YgdHdlbnR5LWZvdXIgYnl0ZXM="
 
 
 @pytest.fixture(scope="session")
-def hook_port(ca: Path) -> Iterator[int]:
+def hook_port() -> int:
     """Where a receiver of webhooks may listen."""
-    port = free_port()
-    hooks = {
-        "MASKSERVE_WEBHOOK_SECRET": HOOK_SECRET,
-        "MASKSERVE_WEBHOOK_HOSTS": f"localhost:{port}",
-        "MASKSERVE_WEBHOOK_NETWORKS": "127.0.0.0/8,::1/128",
-        "MASKSERVE_WEBHOOK_CA": str(ca),
-    }
-    os.environ.update(hooks)
-    yield port
-    for name in hooks:
-        del os.environ[name]
+    return free_port()
 
 
 @pytest.fixture(scope="session")
-def two(hook_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
-    with team(tmp_path_factory.mktemp("team"), workers=2, appendonly=True) as made:
+def hooks(hook_port: int, ca: Path) -> dict[str, str]:
+    """Settings of servers that deliver there."""
+    return {
+        "MASKSERVE_WEBHOOK_SECRET": HOOK_SECRET,
+        "MASKSERVE_WEBHOOK_HOSTS": f"localhost:{hook_port}",
+        "MASKSERVE_WEBHOOK_NETWORKS": "127.0.0.0/8,::1/128",
+        "MASKSERVE_WEBHOOK_CA": str(ca),
+    }
+
+
+@pytest.fixture(scope="session")
+def two(hooks: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+    with team(tmp_path_factory.mktemp("team"), workers=2, appendonly=True, settings=hooks) as made:
         yield made
 
 
 @pytest.fixture(scope="session")
-def one(hook_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
-    with alone(tmp_path_factory.mktemp("alone")) as made:
+def one(hooks: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+    with alone(tmp_path_factory.mktemp("alone"), settings=hooks) as made:
         yield made
 
 

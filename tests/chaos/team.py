@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,16 +17,19 @@ from tests.redis_server import RedisServer, redis_server
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "checkpoints"
 READY_SECONDS = 90.0
+NONE: Mapping[str, str] = {}
 
 
 @dataclass
 class Team:
-    """server: Redis, None for a set-up of one process; place: of logs; options: of all; bound: of the queue."""
+    """server: Redis, None for a set-up of one process; place: of logs; options: of all; bound: of the queue;
+    settings: variables of all."""
 
     place: Path
     server: RedisServer | None
     options: tuple[str, ...] = ()
     bound: int = 64
+    settings: Mapping[str, str] = field(default_factory=dict)
     url: str = ""
     api: "subprocess.Popen[bytes] | None" = None
     apis: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
@@ -71,7 +74,7 @@ class Team:
         call = [sys.executable, "-m", "service.cli", command, "--models", str(MODELS), "--log-format", "json"]
         call += [] if self.server is None else ["--redis", self.server.url]
         call += [*self.options, *options]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, **self.settings, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         with (self.place / f"{name}-{self.started}.log").open("wb") as log:
             return subprocess.Popen(call, stdout=log, stderr=subprocess.STDOUT, env=environment)
 
@@ -89,12 +92,17 @@ class Team:
 
 @contextmanager
 def team(
-    place: Path, workers: int = 2, appendonly: bool = False, options: tuple[str, ...] = (), bound: int = 64
+    place: Path,
+    workers: int = 2,
+    appendonly: bool = False,
+    options: tuple[str, ...] = (),
+    bound: int = 64,
+    settings: Mapping[str, str] = NONE,
 ) -> Iterator[Team]:
     """A team that works."""
     with redis_server(place, appendonly) as server:
         assert isinstance(server, RedisServer)
-        made = Team(place, server, options, bound)
+        made = Team(place, server, options, bound, settings)
         try:
             made.start_api()
             for _ in range(workers):
@@ -105,9 +113,9 @@ def team(
 
 
 @contextmanager
-def alone(place: Path, options: tuple[str, ...] = ()) -> Iterator[Team]:
+def alone(place: Path, settings: Mapping[str, str] = NONE) -> Iterator[Team]:
     """One process, without Redis."""
-    made = Team(place, None, options)
+    made = Team(place, None, settings=settings)
     try:
         made.start_api("--threads", "1", "--preload", "--port", "0")
         yield made
