@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.checkpoint import read_config_file
+from models.checkpoint import CheckpointError, read_config_file
 
 UNKNOWN_LICENCE = "unknown (see the source repository)"
 DESCRIPTION = {"decoding", "quality", "training", "data", "licence", "noncommercial", "metrics"}
@@ -38,3 +38,13 @@ def description(card: Path | None, source: Path, licence: str, defaults: Mapping
         return {**defaults, "training": {"imported_from": source.name}, "licence": licence}
     kept = read_config_file(card).model_dump(include=DESCRIPTION)
     return kept if licence == UNKNOWN_LICENCE else {**kept, "licence": licence}
+
+
+def class_names(path: Path | None, count: int) -> list[str]:
+    """One per line of a text file, "class 0" and so on without one. CheckpointError where there are not `count`."""
+    if path is None:
+        return [f"class {index}" for index in range(count)]
+    names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    if len(names) != count or not all(names):
+        raise CheckpointError(f"{path}: {len(names)} lines, but the model has {count} classes")
+    return names

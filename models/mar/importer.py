@@ -12,7 +12,7 @@ from torch import Tensor
 
 from models.architecture import architecture_dict
 from models.checkpoint import CheckpointConfig, CheckpointError, read_config
-from models.importing import UNKNOWN_LICENCE, Imported, description
+from models.importing import UNKNOWN_LICENCE, Imported, class_names, description
 from models.mar.config import MARConfig
 from models.mar.keys import Rules, renamed, translate
 from models.mar.network import MAR
@@ -87,7 +87,7 @@ def import_mar(
         family="mar",
         architecture=architecture_dict(config),
         tokenizer=Path(os.path.relpath(tokenizer, out)).as_posix(),
-        classes=_class_names(classes, config.num_classes),
+        classes=class_names(classes, config.num_classes),
         **description(card, source, licence, PUBLISHED),
     )
     save_checkpoint(out, written, state, dtype)
@@ -137,12 +137,3 @@ def _heads(source: Path, dim: int) -> int:
         if (config := MARConfig.preset(name)).encoder_dim == dim:
             return config.encoder_heads
     raise CheckpointError(f"{source}: no published size is {dim} wide: give the heads")
-
-
-def _class_names(path: Path | None, count: int) -> list[str]:
-    if path is None:
-        return [f"class {index}" for index in range(count)]
-    names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    if len(names) != count or not all(names):
-        raise CheckpointError(f"{path}: {len(names)} lines, but the model has {count} classes")
-    return names

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from models.architecture import architecture_dict
 from models.checkpoint import CheckpointConfig, CheckpointError, read_config
-from models.importing import UNKNOWN_LICENCE, Imported, description
+from models.importing import UNKNOWN_LICENCE, Imported, class_names, description
 from models.maskgit.config import UViTConfig
 from models.maskgit.network import UViT
 from models.official import check_fits, numbered, read_official, shape_of
@@ -60,7 +60,7 @@ def import_autonat(
         family="maskgit",
         architecture=architecture_dict(config),
         tokenizer=Path(os.path.relpath(tokenizer, out)).as_posix(),
-        classes=_class_names(classes, config.num_classes),
+        classes=class_names(classes, config.num_classes),
         **description(card, source, licence, DEFAULTS),
     )
     save_checkpoint(out, written, state, dtype)
@@ -90,12 +90,3 @@ def infer_uvit(source: Path, state: Mapping[str, Tensor], heads: int) -> UViTCon
         )
     except ValueError as error:
         raise CheckpointError(f"{source}: {error}") from None
-
-
-def _class_names(path: Path | None, count: int) -> list[str]:
-    if path is None:
-        return [f"class {index}" for index in range(count)]
-    names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    if len(names) != count or not all(names):
-        raise CheckpointError(f"{path}: {len(names)} lines, but the model has {count} classes")
-    return names

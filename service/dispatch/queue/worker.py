@@ -15,10 +15,11 @@ from typing import TypeVar
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from service.artefacts.base import Store, StoreAway, StoreFull
+from service.artefacts.base import Store, StoreFull
 from service.dispatch.local import STALE, LocalDispatcher
+from service.dispatch.queue import reach
+from service.dispatch.queue.reach import LOST_SECONDS
 from service.dispatch.queue.records import CANCEL, LEASE_SECONDS, WAKE, Attempt, Records, heard
 from service.dispatch.queue.wire import artifact_bytes, event_bytes, read_ticket
 from service.engine.engine import Engine
@@ -31,11 +32,10 @@ T = TypeVar("T")
 
 BEAT_SECONDS = 1.0  # between signs of life, and looks for requests whose worker died
 IDLE_SECONDS = 0.5  # between looks into the queues, where no message wakes the worker
-LOST_SECONDS = 60.0  # how long Redis or the store may be away before what runs is given up
 CALL_SECONDS = 10.0  # for one answer of theirs
 PREVIEW_SECONDS = 120.0
 OTHERS_SECONDS = 600  # that a finished sample may wait for the others of its request
-GONE = (RedisError, OSError, StoreAway, TimeoutError)
+GONE = (*reach.GONE, TimeoutError)
 ELSEWHERE = frozenset({"draining", "model_unavailable", "queue_full"})  # another worker may do what this one cannot
 
 
