@@ -19,7 +19,8 @@ class GenerationRequest:
     """What is to be made. Sample i depends on (seed, i) alone.
 
     image: uint8 [H, W, C] at the model's size; mask: bool [H, W], true where pixels are to be made anew;
-    tokens: int [L], a kept grid that saves the encoding of `image`; strength: share of tokens that variations re-make.
+    tokens: int [L] or float [L, C], a kept grid that saves the encoding of `image`; strength: share of tokens that
+    variations re-make.
     """
 
     task: Task
@@ -45,11 +46,15 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Work:
-    """The next thing a sequence needs: works of one lane share a forward; rows is their relative cost."""
+    """The next thing a sequence needs: works of one lane share a forward; rows is their relative cost.
+
+    times: how many such forwards are due one after the other (a diffusion chain); of a batch, how many are to be run.
+    """
 
     kind: Kind
     lane: Hashable
     rows: int
+    times: int = 1
 
 
 @dataclass(eq=False)
@@ -87,7 +92,7 @@ class Sequence:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A finished or partial sample: pixels uint8 [H, W, C] (or another medium's array) and its tokens [L].
+    """A finished or partial sample: pixels uint8 [H, W, C] (or another medium's array) and its tokens [L] or [L, C].
 
     Where previews were asked for, `extra` may hold `known` (bool [L]: decided), `confidence` (float [L]: probability of
     what is shown) and `order` (int [L]: by which step it was decided; 0: given or undecided), for the clients.
@@ -120,7 +125,10 @@ class IterativeDecoder(Protocol):
         ...
 
     def run(self, work: Work, seqs: Seq[Sequence]) -> None:
-        """ONE forward for all (ENCODE, STEP, CHAIN): each with its own schedule, temperature, guidance and noise."""
+        """ONE forward for all (ENCODE, STEP, CHAIN): each with its own schedule, temperature, guidance and noise.
+
+        `work.times` forwards of a chain, at most as many as are due for every one of `seqs`.
+        """
         ...
 
     def snapshot(self, seq: Sequence) -> object:

@@ -15,8 +15,12 @@ class Sampling:
     `num_inference_steps` counts full and reuse steps; `guidance_scale` g is `uncond + g*(cond - uncond)`, 1 is off;
     `temperature` samples tokens (with `anneal` it moves from 1 to that value as the picture fills);
     `choice_temperature` scales the Gumbel noise of the confidence, falling to 0 at the end;
-    `reuse` is the number of cheap steps after each full one once `full_first` steps have run.
+    `reuse` is the number of cheap steps after each full one once `full_first` steps have run; with `reuse_buffer` they
+    keep the features of the condition's rows, too.
     `schedule` is cosine | linear | arccos | power:P and gives the masked share over the run.
+    `diffusion_steps` is the length of the chain that makes a continuous token (0: the model's own), of which a cheap
+    step runs the share `diffusion_reuse`.
+    A family reads those that `DecoderSpec.parameters` names.
     """
 
     num_inference_steps: int = 12
@@ -31,6 +35,13 @@ class Sampling:
     draw: Literal["joint", "separate"] = "joint"
     reuse: int = 0
     full_first: int = 0
+    reuse_buffer: bool = False
+    diffusion_steps: int = 0
+    diffusion_reuse: float = 0.5
+
+
+CHAINS = frozenset({"reuse_buffer", "diffusion_steps", "diffusion_reuse"})  # of continuous tokens alone
+TOKEN_PARAMETERS = frozenset(Sampling.__dataclass_fields__) - CHAINS
 
 
 @dataclass(frozen=True)
@@ -56,6 +67,8 @@ class DecoderSpec:
     noncommercial: bool
     vocabulary: tuple[str, ...] = ()  # words and pairs of words that captions may hold, instead of classes
     most_words: int = 0  # terms of one caption
+    parameters: frozenset[str] = TOKEN_PARAMETERS  # fields of `Sampling` that have an effect
+    max_diffusion_steps: int = 0  # 0: tokens are not made by diffusion
     details: Mapping[str, object] = field(default_factory=dict)  # card facts shown by /v1/models
 
     @property

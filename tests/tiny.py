@@ -1,4 +1,4 @@
-"""A servable checkpoint with random weights: small, written in milliseconds, the same for the same seed."""
+"""Servable checkpoints with random weights: small, written in milliseconds, the same for the same seed."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,8 +7,12 @@ import torch
 
 from models.architecture import architecture_dict
 from models.checkpoint import CheckpointConfig
+from models.mar.config import MARConfig
+from models.mar.network import MAR
 from models.maskgit.config import UViTConfig
 from models.maskgit.network import UViT
+from models.tokenizers.kl import KLAutoencoder
+from models.tokenizers.kl_config import KLConfig
 from models.tokenizers.vqgan import VQGAN
 from models.tokenizers.vqgan_config import VQGANConfig
 from models.weights import save_checkpoint
@@ -48,4 +52,36 @@ def tiny_checkpoint(
     save_checkpoint(directory, card, generator.state_dict())
     vq_card = CheckpointConfig(family="vqgan", architecture=architecture_dict(vq), **common)
     save_checkpoint(directory / "tokenizer", vq_card, autoencoder.state_dict())
+    return directory
+
+
+def tiny_mar_checkpoint(
+    path: Path,
+    name: str = "tiny-mar",
+    seed: int = 0,
+    network: MARConfig | None = None,
+    tokenizer: KLConfig | None = None,
+) -> Path:
+    """The same of the MAR family: `path`/`name`, 16x16 pixels and 4x4 continuous tokens unless sizes are given."""
+    sizes = network or MARConfig.preset("tiny")
+    kl = tokenizer or KLConfig.preset("tiny")
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        generator, autoencoder = MAR(sizes), KLAutoencoder(kl)
+        for parameter in generator.parameters():  # the head's last layers start at zero
+            parameter.data.copy_(torch.randn_like(parameter) * (1.0 / parameter.shape[-1]) ** 0.5)
+    directory = path / name
+    common = {"licence": "Apache-2.0", "training": {"recipe": "random weights"}}
+    card = CheckpointConfig(
+        family="mar",
+        architecture=architecture_dict(replace(sizes, dropout=0.0)),
+        tokenizer="tokenizer",
+        classes=[*CLASSES, *(f"class {i}" for i in range(len(CLASSES), sizes.num_classes))][: sizes.num_classes],
+        decoding={"num_inference_steps": 6, "guidance_scale": 2.0},
+        quality={"low": 2, "medium": 4, "high": 8},
+        **common,
+    )
+    save_checkpoint(directory, card, generator.state_dict())
+    kl_card = CheckpointConfig(family="kl", architecture=architecture_dict(kl), **common)
+    save_checkpoint(directory / "tokenizer", kl_card, autoencoder.state_dict())
     return directory

@@ -15,7 +15,8 @@ from training.data import MissingDataError
 from training.data.folder import Aspect
 from training.failures import Stopped, TrainingFailed
 from training.recipe import read_recipe, recipe_names
-from training.runs import Where, run_recipe
+from training.runs import run_recipe
+from training.where import Where
 
 app = typer.Typer(
     help="Train generators that maskserve serves.\n\n"

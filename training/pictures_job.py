@@ -26,7 +26,7 @@ from training.objectives.perceptual import PerceptualNet
 from training.objectives.task import Task
 from training.objectives.tokenizer import TokenizerTask
 from training.recipe import GeneratorStage, Recipe, TokenizerStage, read_recipe
-from training.runs import Material, Where, run_recipe
+from training.runs import run_recipe
 from training.settings import TrainSettings
 from training.trainer import Trainer
 

@@ -4,18 +4,16 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from models.architecture import parse_architecture
-from models.maskgit.config import UViTConfig
-from models.tokenizers.vqgan_config import VQGANConfig
-from training.settings import (
-    MaskedTokenSettings,
-    PerceptualSettings,
-    TokenizerSettings,
-    TrainSettings,
-)
+from training.generators import GENERATORS
+from training.generators.base import GeneratorKind
+from training.settings import PerceptualSettings, ReconstructionSettings, TrainSettings
+from training.tokenizers import TOKENIZERS
+from training.tokenizers.base import TokenizerKind
 
+T = TypeVar("T")
 FOLDER = Path(__file__).parent / "recipes"
 
 
@@ -24,27 +22,35 @@ class RefineStage:
     """A second pass over a trained tokenizer, of its decoder alone (adversarial, say)."""
 
     train: TrainSettings
-    objective: TokenizerSettings
+    objective: ReconstructionSettings
 
 
 @dataclass(frozen=True)
 class TokenizerStage:
-    """Trains a VQGAN. `perceptual` None leaves that term, and its classifier, out."""
+    """Trains a tokenizer; `network` and `objective` are of its kind's types.
 
-    network: VQGANConfig
+    `perceptual` None leaves that term, and its classifier, out.
+    """
+
+    kind: TokenizerKind
+    network: Any
     train: TrainSettings
-    objective: TokenizerSettings = field(default_factory=TokenizerSettings)
+    objective: ReconstructionSettings
     perceptual: PerceptualSettings | None = None
     refine: RefineStage | None = None
 
 
 @dataclass(frozen=True)
 class GeneratorStage:
-    """Trains a U-ViT on the tokens of a tokenizer; `decoding` becomes the checkpoint's sampling defaults."""
+    """Trains a generator on the tokens of a tokenizer; `network` and `objective` are of its family's types.
 
-    network: UViTConfig
+    `decoding` becomes the checkpoint's sampling defaults.
+    """
+
+    kind: GeneratorKind
+    network: Any
     train: TrainSettings
-    objective: MaskedTokenSettings = field(default_factory=MaskedTokenSettings)
+    objective: Any
     decoding: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -109,35 +115,45 @@ def _override(values: dict[str, Any], key: str, text: str) -> None:
 
 def _tokenizer(values: Mapping[str, Any]) -> TokenizerStage:
     root = "tokenizer"
-    _only(values, root, ("network", "train", "objective", "perceptual", "refine"))
+    _only(values, root, ("kind", "network", "train", "objective", "perceptual", "refine"))
+    kind = _named(TOKENIZERS, values.get("kind", "vqgan"), f"{root}.kind")
     perceptual = values.get("perceptual")
     return TokenizerStage(
-        network=parse_architecture(VQGANConfig, values["network"], f"{root}.network"),
+        kind=kind,
+        network=parse_architecture(kind.config, values["network"], f"{root}.network"),
         train=parse_architecture(TrainSettings, values["train"], f"{root}.train"),
-        objective=parse_architecture(TokenizerSettings, values.get("objective", {}), f"{root}.objective"),
+        objective=parse_architecture(kind.settings, values.get("objective", {}), f"{root}.objective"),
         perceptual=parse_architecture(PerceptualSettings, perceptual, f"{root}.perceptual")
         if perceptual is not None
         else None,
-        refine=_refine(values["refine"], f"{root}.refine") if "refine" in values else None,
+        refine=_refine(kind, values["refine"], f"{root}.refine") if "refine" in values else None,
     )
 
 
-def _refine(values: Mapping[str, Any], root: str) -> RefineStage:
+def _refine(kind: TokenizerKind, values: Mapping[str, Any], root: str) -> RefineStage:
     _only(values, root, ("train", "objective"))
     objective = {"decoder_only": True} | values.get("objective", {})
     return RefineStage(
         train=parse_architecture(TrainSettings, values["train"], f"{root}.train"),
-        objective=parse_architecture(TokenizerSettings, objective, f"{root}.objective"),
+        objective=parse_architecture(kind.settings, objective, f"{root}.objective"),
     )
+
+
+def _named(known: Mapping[str, T], name: str, root: str) -> T:
+    if name not in known:
+        raise ValueError(f"{root}: there is no {name!r}, only {', '.join(sorted(known))}")
+    return known[name]
 
 
 def _generator(values: Mapping[str, Any]) -> GeneratorStage:
     root = "generator"
-    _only(values, root, ("network", "train", "objective", "decoding"))
+    _only(values, root, ("family", "network", "train", "objective", "decoding"))
+    kind = _named(GENERATORS, values.get("family", "maskgit"), f"{root}.family")
     return GeneratorStage(
-        network=parse_architecture(UViTConfig, values["network"], f"{root}.network"),
+        kind=kind,
+        network=parse_architecture(kind.config, values["network"], f"{root}.network"),
         train=parse_architecture(TrainSettings, values["train"], f"{root}.train"),
-        objective=parse_architecture(MaskedTokenSettings, values.get("objective", {}), f"{root}.objective"),
+        objective=parse_architecture(kind.settings, values.get("objective", {}), f"{root}.objective"),
         decoding=values.get("decoding", {}),
     )
 

@@ -44,23 +44,37 @@ class TrainSettings:
 
 
 @dataclass(frozen=True)
-class TokenizerSettings:
-    """Weights of the tokenizer's losses; `adversarial_from` and `restart_until` are shares of the run.
+class ReconstructionSettings:
+    """Weights of the losses that every tokenizer has; `adversarial_from` is a share of the run.
 
-    `decoder_only` leaves encoder and codebook as they are, so that token ids stay valid.
+    `decoder_only` leaves everything before the decoder as it is, so that codes stay valid.
     """
 
     l1: float = 1.0
     l2: float = 2.0
     perceptual: float = 0.2
-    codebook: float = 1.0
-    commitment: float = 0.25
     adversarial: float = 0.02
     adversarial_from: float = 0.5
+    decoder_only: bool = False
+
+
+@dataclass(frozen=True)
+class TokenizerSettings(ReconstructionSettings):
+    """A VQGAN's losses; `restart_until` is a share of the run."""
+
+    codebook: float = 1.0
+    commitment: float = 0.25
     restart_every: int = 100
     restart_below: float = 0.1
     restart_until: float = 0.6
-    decoder_only: bool = False
+
+
+@dataclass(frozen=True)
+class AutoencoderSettings(ReconstructionSettings):
+    """A KL autoencoder's losses; `kl` weighs the mean divergence of a latent from a unit Gaussian, in nats."""
+
+    adversarial: float = 0.0
+    kl: float = 1e-3
 
 
 @dataclass(frozen=True)
@@ -94,6 +108,20 @@ class MaskedTokenSettings:
             raise ValueError("distil and teacher go together")
         if self.disjoint and self.order == "hard":
             raise ValueError("disjoint masks follow a random order, not order = 'hard'")
+
+
+@dataclass(frozen=True)
+class MaskedLatentSettings:
+    """What is hidden, and how often each hidden token is denoised (`repeats`, at noise levels of their own).
+
+    `ratio`: see training/objectives/masks.py; one is drawn for a whole batch. `class_dropout`: share of samples without
+    class.
+    """
+
+    ratio: Ratio = "normal"
+    repeats: PositiveInt = 4
+    class_dropout: float = 0.1
+    flip: bool = False
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ class Trainer:
             task.compile()
         self.optimisers = {
             part: torch.optim.AdamW(
-                _decay_groups(task.modules[part], settings.weight_decay),
+                _decay_groups(task.modules[part], settings.weight_decay, task.undecayed),
                 lr=settings.lr,
                 betas=settings.betas,
                 fused=True,
@@ -243,9 +243,12 @@ def _average_gradients(parameters: list[nn.Parameter], accelerator: Accelerator)
         parameter.grad = part.view_as(parameter)
 
 
-def _decay_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Matrices and kernels decay; biases, norms and embeddings do not."""
+def _decay_groups(module: nn.Module, weight_decay: float, undecayed: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Matrices and kernels decay; biases, norms, embeddings and what begins with `undecayed` do not."""
     tables = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
-    decayed = [p for p in module.parameters() if p.dim() > 1 and id(p) not in tables]
-    others = [p for p in module.parameters() if p.dim() <= 1 or id(p) in tables]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+    named = list(module.named_parameters())
+    decays = [p.dim() > 1 and id(p) not in tables and not name.startswith(undecayed) for name, p in named]
+    return [
+        {"params": [p for (_, p), wanted in zip(named, decays, strict=True) if wanted is decayed], "weight_decay": rate}
+        for decayed, rate in ((True, weight_decay), (False, 0.0))
+    ]

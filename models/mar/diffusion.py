@@ -5,7 +5,6 @@ variance lies between its two bounds. Tables are float64, arithmetic is float32.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -102,23 +101,28 @@ class Coefficients:
 
 
 class Chains:
-    """Chains of several lengths in one table, so that rows of any of them share a call."""
+    """Chains of all lengths that were asked for, in one table, so that rows of any of them share a call."""
 
-    def __init__(self, train_steps: int, lengths: Sequence[int], device: torch.device | str = "cpu") -> None:
-        """ValueError for a length outside 2 to `train_steps`."""
-        processes = {steps: Process.of(train_steps, steps) for steps in sorted(set(lengths))}
-        self.first: dict[int, int] = {}
-        rows = 0
-        for steps in processes:
-            self.first[steps] = rows
-            rows += steps
-        self.timesteps = torch.cat([p.timesteps for p in processes.values()]).to(device)  # [rows]
-        self.table = torch.cat([p.columns for p in processes.values()]).float().to(device)  # [rows, 7]
+    def __init__(self, train_steps: int, device: torch.device | str = "cpu") -> None:
+        self.train_steps = train_steps
+        self._first: dict[int, int] = {}
+        self.timesteps = torch.empty(0, dtype=torch.long, device=device)  # [rows]
+        self.table = torch.empty(0, 7, device=device)  # [rows, 7]
 
-    def rows(self, steps: Sequence[int], index: Sequence[int]) -> Tensor:
-        """Table rows [N] of places `index` in chains of length `steps`; a chain starts at index steps - 1."""
-        at = [self.first[length] + i for length, i in zip(steps, index, strict=True)]
-        return torch.tensor(at, device=self.table.device)
+    def row(self, steps: int, index: int) -> int:
+        """The table's row of place `index` in the chain of length `steps`, which starts at index steps - 1.
+
+        ValueError for a length outside 2 to `train_steps`.
+        """
+        if steps not in self._first:
+            self._add(steps)
+        return self._first[steps] + index
+
+    def _add(self, steps: int) -> None:
+        process = Process.of(self.train_steps, steps)
+        self._first[steps] = len(self.timesteps)
+        self.timesteps = torch.cat([self.timesteps, process.timesteps.to(self.timesteps.device)])
+        self.table = torch.cat([self.table, process.columns.float().to(self.table.device)])
 
     def coefficients(self, rows: Tensor) -> Coefficients:
         """Of table rows [N]."""

@@ -11,20 +11,19 @@ import torch
 from torch import Tensor
 
 from models.architecture import architecture_dict
-from models.checkpoint import CheckpointConfig, CheckpointError, read_config
+from models.checkpoint import CheckpointConfig, CheckpointError
 from models.importing import UNKNOWN_LICENCE, Imported, class_names, description
 from models.mar.config import MARConfig
+from models.mar.consistency import fitting_tokenizer
 from models.mar.keys import Rules, renamed, translate
 from models.mar.network import MAR
 from models.official import numbered, read_official, shape_of
 from models.weights import save_checkpoint
 
-PUBLISHED: Mapping[str, Any] = {
-    "decoding": {"num_inference_steps": 64},
-    "quality": {"low": 16, "medium": 32, "high": 64},
-}
-"""Sampling defaults that the generic `Sampling` already knows; guidance and temperature depend on the size."""
+GUIDANCE: Mapping[int, float] = {768: 2.9, 1024: 3.0, 1280: 3.2}
+"""The published scale by width (MAR-B, L, H)."""
 
+Heads = int | tuple[int, int] | None  # of both stacks, of encoder and decoder, or as published
 HEAD = "diffloss.net."
 OFFICIAL: Rules = (
     (r"^class_embedding\.", "class_emb."),
@@ -53,7 +52,17 @@ def official_key(key: str) -> str:
     return renamed(key, OFFICIAL)
 
 
-def read_mar(source: Path, heads: tuple[int, int] | None = None, patch: int = 1) -> tuple[MARConfig, dict[str, Tensor]]:
+def published(config: MARConfig) -> dict[str, Any]:
+    """Sampling defaults of the published evaluation, but for its 256 steps, which gain little over 64."""
+    scale = GUIDANCE.get(config.encoder_dim)
+    guided = {} if scale is None else {"guidance_scale": scale, "guidance_schedule": "linear"}
+    return {
+        "decoding": {"num_inference_steps": min(64, config.length), **guided},
+        "quality": {word: min(steps, config.length) for word, steps in (("low", 16), ("medium", 32), ("high", 64))},
+    }
+
+
+def read_mar(source: Path, heads: Heads = None, patch: int = 1) -> tuple[MARConfig, dict[str, Tensor]]:
     """Sizes and weights, by our names, of an official file: its averaged weights (`model_ema`), or a bare state dict.
 
     Sizes are inferred from shapes, except `heads` of encoder and decoder, which the published widths decide where they
@@ -70,7 +79,7 @@ def import_mar(
     out: Path,
     tokenizer: Path,
     classes: Path | None = None,
-    heads: tuple[int, int] | None = None,
+    heads: Heads = None,
     patch: int = 1,
     licence: str = UNKNOWN_LICENCE,
     dtype: torch.dtype = torch.float32,
@@ -82,22 +91,20 @@ def import_mar(
     per line (default "class 0", ...); `card` what an export wrote beside its weights.
     """
     config, state = read_mar(source, heads, patch)
-    read_config(tokenizer)
+    fitting_tokenizer(source, config, tokenizer)
     written = CheckpointConfig(
         family="mar",
         architecture=architecture_dict(config),
         tokenizer=Path(os.path.relpath(tokenizer, out)).as_posix(),
         classes=class_names(classes, config.num_classes),
-        **description(card, source, licence, PUBLISHED),
+        **description(card, source, licence, published(config)),
     )
     save_checkpoint(out, written, state, dtype)
     parameters = sum(value.numel() for value in state.values())
     return Imported(out, len(state), parameters, (), written.licence)
 
 
-def infer_mar(
-    source: Path, state: Mapping[str, Tensor], heads: tuple[int, int] | None = None, patch: int = 1
-) -> MARConfig:
+def infer_mar(source: Path, state: Mapping[str, Tensor], heads: Heads = None, patch: int = 1) -> MARConfig:
     """The architecture that the shapes of `state` show; CheckpointError for another layout."""
     length, decoder = shape_of(source, state, "diffusion_pos_embed_learned")[-2:]
     slots, encoder = shape_of(source, state, "encoder_pos_embed_learned")[-2:]
@@ -107,7 +114,9 @@ def infer_mar(
         raise CheckpointError(f"{source}: {length} positions are no square grid")
     if token % patch**2:
         raise CheckpointError(f"{source}: tokens of {token} numbers are no {patch}x{patch} patches")
-    encoder_heads, decoder_heads = heads or (_heads(source, encoder), _heads(source, decoder))
+    if heads is None:
+        heads = (_heads(source, encoder), _heads(source, decoder))
+    encoder_heads, decoder_heads = (heads, heads) if isinstance(heads, int) else heads
     try:
         return MARConfig.from_dict(
             {

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.mar.diffusion import Chains, Posterior, Process, posterior
+from models.mar.diffusion import Coefficients, Posterior, Process, posterior
 from models.mar.head import DiffusionHead
 from models.mar.network import MAR
 
@@ -39,14 +39,14 @@ class DiffusionLoss:
         kept = process.alphas_cumprod
         self.train_steps = train_steps
         self.levels = torch.stack([kept.sqrt(), (1.0 - kept).sqrt()], dim=-1).float().to(device)  # [T, 2]
-        self.chains = Chains(train_steps, [train_steps], device)
+        self.table = process.columns.float().to(device)  # [T, 7]
 
     def __call__(self, head: DiffusionHead, x0: Tensor, z: Tensor, t: Tensor, noise: Tensor) -> TokenLoss:
         """Tokens x0, noise [M, C] float32, conditions z [M, D], timesteps t [M] -> losses per row."""
         signal, spread = self.levels[t].split(1, dim=-1)
         x = signal * x0 + spread * noise
         found, variance = head(x.to(head.dtype), t, z).float().chunk(2, dim=-1)
-        c = self.chains.coefficients(t)
+        c = Coefficients(*self.table[t].split(1, dim=-1))
         model = posterior(c, x, found.detach(), variance)
         mean = c.mean_of_x0 * x0 + c.mean_of_x * x
         nats = torch.where(t.unsqueeze(-1) == 0, likelihood(x0, model), divergence(mean, c.low, model))

@@ -1,45 +1,41 @@
 """How many tokens each step reveals, and how strongly it is guided. Free of torch."""
 
+from itertools import accumulate
 from math import cos, floor, pi
 from typing import Literal
 
-from models.decoding.plan import Plan, grouped
+from models.decoding import schedules
+from models.decoding.plan import Plan
 
 Guidance = Literal["linear", "constant"]
 
 
-def reveal_counts(length: int, steps: int) -> list[int]:
-    """The published cosine schedule: tokens that each of `steps` steps reveals; the last takes what is left.
+def reveal_counts(schedule: str, total: int, steps: int) -> list[int]:
+    """Tokens that each of `steps` steps reveals, `total` in sum; for "cosine" as published.
 
-    ValueError unless 1 <= steps <= length.
+    ValueError unless 1 <= steps <= total.
     """
-    if not 1 <= steps <= length:
-        raise ValueError(f"{length} tokens are revealed in 1 to {length} steps, not {steps}")
+    if not 1 <= steps <= total:
+        raise ValueError(f"{total} tokens are revealed in 1 to {total} steps, not {steps}")
+    if schedule != "cosine":
+        return schedules.reveal_counts(schedule, total, steps)
     counts: list[int] = []
-    left = length
+    left = total
     for step in range(1, steps):
-        after = max(1, min(left - 1, floor(length * cos(pi / 2 * step / steps))))
+        after = max(1, min(left - 1, floor(total * cos(pi / 2 * step / steps))))
         counts.append(left - after)
         left = after
     return [*counts, left]
 
 
-def plan(length: int, steps: int, full_first: int | None = None, reuse: int = 1) -> Plan:
-    """MAR's steps; with `full_first` ReCAP's: from there on groups of one full and up to `reuse` cheap steps."""
-    counts = reveal_counts(length, steps)
-    return grouped(counts, 0, 0) if full_first is None else grouped(counts, reuse, full_first)
+def guidance_scales(plan: Plan, length: int, scale: float, kind: Guidance) -> tuple[float, ...]:
+    """The scale of each step. Linear: it grows from 1 with the share of the `length` tokens known after the step.
 
-
-def guidance_scales(counts: list[int], length: int, scale: float, kind: Guidance, last: int = 1) -> list[float]:
-    """The scale of each step. Linear: it grows from 1 with the share of tokens known after the step.
-
-    The published sampler of MAR counts `last` = 1 token as still unknown after its last step, that of ReCAP 0.
+    As in the published samplers, a plan without reuse steps counts one token as still unknown after its last step; one
+    with (ReCAP) does not.
     """
     if kind == "constant":
-        return [scale] * len(counts)
-    left, scales = length, []
-    for at, count in enumerate(counts, 1):
-        left -= count
-        unknown = left if at < len(counts) else last
-        scales.append(1.0 + (scale - 1.0) * (length - unknown) / length)
-    return scales
+        return (scale,) * plan.steps
+    unknown = [plan.total - made for made in accumulate(plan.reveals)]
+    unknown[-1] = 0 if plan.reuse else 1
+    return tuple(1.0 + (scale - 1.0) * (length - left) / length for left in unknown)

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from models.decoder import Artifact, Condition, GenerationRequest, Kind, Sequence, Work
+from models.decoding.admission import check_shapes, choose_plan, unknown_tokens
 from models.decoding.annealing import anneal
 from models.decoding.noise import CounterNoise, Noise, sequence_key
 from models.decoding.plan import Plan, grouped
 from models.decoding.schedules import continue_counts
 from models.decoding.slots import KVSlots
 from models.layers.linear import PackedLinear, pack_linears
-from models.maskgit.admission import check_condition, check_shapes, choose_plan, unknown_tokens
+from models.maskgit.condition import check_condition
 from models.maskgit.network import UViT
 from models.maskgit.pack import pack
 from models.maskgit.state import MaskGITSequence, Snapshot, StatePool

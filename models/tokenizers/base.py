@@ -1,4 +1,4 @@
-"""What every image tokenizer offers to training and to the MaskGIT decoder."""
+"""What every image tokenizer offers to training and to the decoders."""
 
 from abc import ABC, abstractmethod
 
@@ -10,17 +10,20 @@ from models.tokenizers.microbatch import in_microbatches
 
 
 class Tokenizer(nn.Module, ABC):
-    """Images [B, C, H, W] in [0, 1] <-> ids [B, L] in raster order."""
+    """Images [B, C, H, W] in [0, 1] <-> codes.
+
+    Codes are ids [B, L] in raster order, or latents [B, c, h, w] where `config.codebook_size` is 0.
+    """
 
     config: TokenizerConfig
 
     @abstractmethod
     def encode(self, images: Tensor) -> Tensor:
-        """Images [B, C, H, W] in [0, 1] -> ids [B, L], int64, raster order."""
+        """Images [B, C, H, W] in [0, 1] -> ids [B, L], int64, or latents [B, c, h, w]."""
 
     @abstractmethod
-    def decode(self, ids: Tensor) -> Tensor:
-        """Ids [B, L] -> images [B, C, H, W] clipped to [0, 1]."""
+    def decode(self, codes: Tensor) -> Tensor:
+        """Ids [B, L] or latents [B, c, h, w] -> images [B, C, H, W] clipped to [0, 1]."""
 
     @torch.no_grad()
     def encode_batched(self, images: Tensor) -> Tensor:
@@ -28,6 +31,6 @@ class Tokenizer(nn.Module, ABC):
         return in_microbatches(self.encode, images)
 
     @torch.no_grad()
-    def decode_batched(self, ids: Tensor) -> Tensor:
+    def decode_batched(self, codes: Tensor) -> Tensor:
         """`decode` whose bits do not depend on the other images of the call."""
-        return in_microbatches(self.decode, ids)
+        return in_microbatches(self.decode, codes)

@@ -54,9 +54,9 @@ class DiffusersVQ(Tokenizer):
         return in_microbatches(self._ids, images)
 
     @torch.no_grad()
-    def decode(self, ids: Tensor) -> Tensor:
+    def decode(self, codes: Tensor) -> Tensor:
         """Ids [B, L] -> images [B, C, H, W] clipped to [0, 1]."""
-        return in_microbatches(self._images, ids)
+        return in_microbatches(self._images, codes)
 
     def latents(self, images: Tensor) -> Tensor:
         """Images [B, C, H, W] in [0, 1] -> features [B, z, h, w] before quantisation."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from models.checkpoint import CheckpointError, read_config
 from models.tokenizers.diffusers_config import DiffusersVQConfig
+from models.tokenizers.kl_config import KLConfig
 from models.tokenizers.vqgan_config import VQGANConfig
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class TokenizerConfig(Protocol):
 
     @property
     def codebook_size(self) -> int:
-        """Number of different ids."""
+        """Number of different ids; 0 where codes are latents."""
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -62,10 +63,17 @@ def _diffusers_vq(config: DiffusersVQConfig) -> "Tokenizer":
     return DiffusersVQ(config)
 
 
+def _kl(config: KLConfig) -> "Tokenizer":
+    from models.tokenizers.kl import KLAutoencoder
+
+    return KLAutoencoder(config)
+
+
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         "vqgan": Kind(VQGANConfig, _vqgan),
         "diffusers-vq": Kind(DiffusersVQConfig, _diffusers_vq),
+        "kl": Kind(KLConfig, _kl),
     }
 )
 

@@ -197,6 +197,6 @@ class VQGAN(Tokenizer):
         """Images [B, C, H, W] in [0, 1] -> ids [B, h*w], int64, raster order."""
         return self.quantize_features(self.encode_features(images))[0]
 
-    def decode(self, ids: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
+    def decode(self, codes: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
         """Ids [B, h*w] -> images [B, C, H, W] clipped to [0, 1]."""
-        return self.decode_features(self.embed(ids, grid)).clamp(0.0, 1.0)
+        return self.decode_features(self.embed(codes, grid)).clamp(0.0, 1.0)

@@ -49,11 +49,13 @@ def generate(
     guidance: Annotated[float | None, typer.Option(help="uncond + G * (cond - uncond); 1 is off.")] = None,
     reuse: Annotated[int | None, typer.Option(help="Cheap steps after each full one.")] = None,
     full_first: Annotated[int | None, typer.Option(help="Steps before the first cheap one.")] = None,
-    temperature: Annotated[float | None, typer.Option(help="Of the token draw.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Of the token draw, or of a chain's noise.")] = None,
     choice_temperature: Annotated[float | None, typer.Option(help="Noise on the confidence.")] = None,
     top_k: Annotated[int | None, typer.Option(help="0 is off.")] = None,
     top_p: Annotated[float | None, typer.Option(help="1 is off.")] = None,
     schedule: Annotated[str | None, typer.Option(help="cosine, linear, arccos or power:P.")] = None,
+    diffusion_steps: Annotated[int | None, typer.Option(help="Of the chain of a continuous token.")] = None,
+    diffusion_reuse: Annotated[float | None, typer.Option(help="The share of these in cheap steps.")] = None,
     plan: Annotated[str | None, typer.Option(help="Tokens per step, as answers report it: 1,2,4+6,6+7.")] = None,
     models: Annotated[
         list[Path] | None, typer.Option("--models", help="Where MODEL is looked for; repeatable.")
@@ -76,6 +78,8 @@ def generate(
         "top_k": top_k,
         "top_p": top_p,
         "schedule": schedule,
+        "diffusion_steps": diffusion_steps,
+        "diffusion_reuse": diffusion_reuse,
         "plan": plan,
     }
     given = {name: value for name, value in fields.items() if value is not None}

@@ -33,7 +33,7 @@ class Batch:
     lane: Lane
     decoder: IterativeDecoder
     entries: tuple[Item, ...]
-    work: Work  # of all: rows is their sum
+    work: Work  # of all: rows is their sum, times what each is to run
     predicted: float  # seconds
 
     @property

@@ -69,13 +69,17 @@ class CostModel:
         line = self._lines.get(lane)
         return line.coefficients() if line else (0.0, self._row_seconds)
 
+    def knows(self, lane: Hashable) -> bool:
+        """Whether it was measured."""
+        return lane in self._lines
+
     def predict(self, lane: Hashable, rows: float) -> float:
         a, b = self.coefficients(lane)
         return a + b * rows
 
     def rows_within(self, lane: Hashable, seconds: float) -> float:
         """The largest row count predicted to take at most `seconds`; 0 before a measurement."""
-        if lane not in self._lines:
+        if not self.knows(lane):
             return 0.0
         a, b = self.coefficients(lane)
         return (seconds - a) / b if b > 0 else float("inf")

@@ -53,6 +53,13 @@ class Lanes:
         most = self._policy.max_batch_rows
         return cap if most is None else min(cap, most)
 
+    def times(self, lane: Lane, items: tuple[Item, ...], rows: int) -> int:
+        """How often a batch's forward is repeated: as the tick's time allows, until one of `items` has had enough."""
+        due = min(item.work.times for item in items)
+        if due == 1 or not self._costs.knows(lane):
+            return 1
+        return max(1, min(due, int(self._policy.tick_seconds / self._costs.predict(lane, rows))))
+
     def charge(self, lane: Lane, items: tuple[Item, ...], rows: int, elapsed: float) -> None:
         """Book measured seconds to whom they served."""
         self._models.charge(lane.model, elapsed)

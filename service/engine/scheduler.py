@@ -140,8 +140,9 @@ class StepScheduler:
         items = self._lanes.take(lane, now)
         for item in items:
             item.busy = True
-        work = replace(items[0].work, rows=sum(item.work.rows for item in items))
-        predicted = self._costs.predict(lane, work.rows)
+        rows = sum(item.work.rows for item in items)
+        work = replace(items[0].work, rows=rows, times=self._lanes.times(lane, items, rows))
+        predicted = self._costs.predict(lane, rows) * work.times
         return Batch(lane, self._decoders[lane.model], items, work, predicted)
 
     def commit(self, batch: Batch, elapsed: float, now: float, artifacts: Seq[Artifact] = ()) -> None:
@@ -388,7 +389,7 @@ class StepScheduler:
 
     def _account(self, batch: Batch, elapsed: float, now: float) -> None:
         rows = batch.rows
-        self._costs.observe(batch.lane, rows, elapsed)
+        self._costs.observe(batch.lane, rows, elapsed / batch.work.times)
         self._lanes.charge(batch.lane, batch.entries, rows, elapsed)
         if batch.kind is Kind.FINISH:
             self._pace.finished(batch.model, len(batch.entries), elapsed)

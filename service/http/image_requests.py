@@ -45,13 +45,19 @@ class ImageOptions(BaseModel):
     num_inference_steps: int | None = Field(None, ge=1, le=10_000, description="Full and reuse steps together.")
     guidance_scale: float | None = Field(None, ge=0, le=20, description="uncond + g * (cond - uncond); 1 is off.")
     guidance_schedule: Literal["constant", "linear"] | None = None
-    temperature: float | None = Field(None, ge=0, le=10, description="Of the token draw.")
+    temperature: float | None = Field(
+        None, ge=0, le=10, description="Of the token draw, or of a diffusion chain's noise."
+    )
     choice_temperature: float | None = Field(None, ge=0, le=1000, description="Noise on the confidence.")
     top_k: int | None = Field(None, ge=0, le=1_000_000, description="0 is off.")
     top_p: Share | None = Field(None, description="1 is off.")
     schedule: str | None = Field(None, max_length=32, description="cosine, linear, arccos or power:P.")
     reuse: int | None = Field(None, ge=0, le=10_000, description="Cheap steps after each full one; 0 is off.")
     full_first: int | None = Field(None, ge=0, le=10_000, description="Steps before the first cheap one.")
+    diffusion_steps: int | None = Field(
+        None, ge=2, le=10_000, description="Of the chain that makes a token, for models of continuous tokens."
+    )
+    diffusion_reuse: Share | None = Field(None, description="The share of these that a cheap step runs.")
     plan: str | None = Field(
         None,
         max_length=20_000,

@@ -16,11 +16,15 @@ PLAIN = (
     "top_k",
     "top_p",
     "full_first",
+    "diffusion_steps",
+    "diffusion_reuse",
 )
+CHECKED = ("num_inference_steps", "guidance_scale", "schedule", "reuse")  # by functions of their own
 
 
 def sampling_for(spec: DecoderSpec, options: ImageOptions) -> Sampling:
     """The model's defaults with what the client named. Raises ApiError 400 with the field."""
+    _known(spec, options)
     given = {name: value for name in PLAIN if (value := getattr(options, name)) is not None}
     return replace(
         spec.sampling,
@@ -30,6 +34,16 @@ def sampling_for(spec: DecoderSpec, options: ImageOptions) -> Sampling:
         reuse=_reuse(spec, options),
         **given,
     )
+
+
+def _known(spec: DecoderSpec, options: ImageOptions) -> None:
+    """Nothing that was asked for is without effect."""
+    for name in (*PLAIN, *CHECKED):
+        if getattr(options, name) is not None and name not in spec.parameters:
+            raise invalid(f"{spec.id} has no {name}: it takes {', '.join(sorted(spec.parameters))}.", name)
+    steps = options.diffusion_steps
+    if steps is not None and steps > spec.max_diffusion_steps:
+        raise invalid(f"{spec.id} takes at most {spec.max_diffusion_steps} diffusion steps.", "diffusion_steps")
 
 
 def quality_of(spec: DecoderSpec, steps: int) -> str:

@@ -18,6 +18,7 @@ class Limits(BaseModel):
     max_steps: int
     max_reuse: int
     max_n: int
+    max_diffusion_steps: int = Field(0, description="0: tokens are not made by diffusion.")
 
 
 class Capabilities(BaseModel):
@@ -81,8 +82,14 @@ def _model(spec: DecoderSpec, max_n: int) -> Model:
         tokens=spec.length,
         grid=list(spec.grid),
         guidable=spec.guidable,
-        limits=Limits(min_steps=spec.min_steps, max_steps=spec.max_steps, max_reuse=spec.max_reuse, max_n=max_n),
-        defaults=vars(spec.sampling),
+        limits=Limits(
+            min_steps=spec.min_steps,
+            max_steps=spec.max_steps,
+            max_reuse=spec.max_reuse,
+            max_n=max_n,
+            max_diffusion_steps=spec.max_diffusion_steps,
+        ),
+        defaults={name: value for name, value in vars(spec.sampling).items() if name in spec.parameters},
         quality=dict(spec.quality),
         licence=spec.licence,
         noncommercial=spec.noncommercial,

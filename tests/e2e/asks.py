@@ -87,8 +87,12 @@ def random_ask(rng: Random, spec: DecoderSpec, seed: int, kept: list[str]) -> As
         "temperature": rng.choice([0.7, 1.0]),
         "choice_temperature": rng.choice([0.0, 2.0, 4.5]),
         "top_k": rng.choice([0, 0, 8]),
+        "diffusion_steps": rng.choice([4, 7]),
+        "diffusion_reuse": rng.choice([0.5, 1.0]),
         "prompt": rng.choice(spec.classes),
     }
+    known = {"model", "seed", "n", "prompt"} | spec.parameters
+    fields = {name: value for name, value in fields.items() if name in known}
     kind = rng.choices(["generations", "edits", "variations"], [6, 3, 2])[0]
     if kind == "generations":
         return Ask(kind, fields)

@@ -1,8 +1,8 @@
 """Same plan, same bytes: neighbours, arrivals, previews, other clients' hang-ups and resumes change nothing.
 
-Shared by all families: every checkpoint that ships is run, and one with random weights, so that there always is one.
-The files are compared over HTTP. Behind it the logits are compared bit by bit, through the decoder's `probe`: with
-small numerical leaks between neighbours the drawn tokens, and so the files, are nearly always still the same.
+Shared by all families: every checkpoint that ships is run, and one of each family with random weights.
+The files are compared over HTTP. Behind it logits (or what a diffusion head is told) are compared bit by bit, through
+the decoder's `probe`: with small numerical leaks between neighbours drawn tokens, and so files, nearly always agree.
 """
 
 import asyncio
@@ -21,8 +21,10 @@ from torch import Tensor
 
 from models.catalogue import Catalogue, Entry
 from models.decoder import GenerationRequest, IterativeDecoder, Kind, Sequence
+from models.mar.config import MARConfig
 from models.maskgit.config import UViTConfig
 from models.spec import DecoderSpec, Sampling, Task
+from models.tokenizers.kl_config import KLConfig
 from models.tokenizers.vqgan_config import VQGANConfig
 from service.engine.batch import StepRecord
 from service.engine.engine import Engine
@@ -32,11 +34,27 @@ from service.engine.policy import Policy
 from service.engine.request import Ticket
 from tests.e2e.asks import Ask, random_ask
 from tests.live import Live, one_thread_count, serving
-from tests.tiny import tiny_checkpoint
+from tests.tiny import tiny_checkpoint, tiny_mar_checkpoint
+
+
+def random_maskgit(path: Path) -> Path:
+    network = replace(UViTConfig.preset("fashion"), num_classes=4, dim=256, heads=8, depth=2)
+    tokenizer = replace(VQGANConfig.preset("tiny"), resolution=32, codebook_size=512)
+    return tiny_checkpoint(path, network=network, tokenizer=tokenizer)
+
+
+def random_mar(path: Path) -> Path:
+    network = MARConfig(
+        grid=(8, 8), channels=4, num_classes=4, buffer=8, encoder_dim=192, encoder_depth=2, encoder_heads=6,
+        decoder_dim=256, decoder_depth=2, decoder_heads=8, head_depth=2, head_width=256, diffusion_steps=8,
+    )  # fmt: skip
+    return tiny_mar_checkpoint(path, network=network, tokenizer=replace(KLConfig.preset("tiny"), resolution=32))
+
 
 SHIPPED = Path(__file__).resolve().parents[2] / "checkpoints"
+RANDOM = {"random-maskgit": random_maskgit, "random-mar": random_mar}
 CHECKPOINTS = {
-    "random": None,
+    **dict.fromkeys(RANDOM),
     **{id: entry.path for id, entry in Catalogue.scan([SHIPPED]).entries.items() if entry.spec.modality == "image"},
 }
 MIXES = {1: 160, 2: 40}  # over HTTP, by thread count; of these a quarter for random weights
@@ -48,12 +66,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 @pytest.fixture(scope="module", params=CHECKPOINTS)
 def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = CHECKPOINTS[request.param]
-    if path is not None:
-        return path
-    network = replace(UViTConfig.preset("fashion"), num_classes=4, dim=256, heads=8, depth=2)
-    tokenizer = replace(VQGANConfig.preset("tiny"), resolution=32, codebook_size=512)
-    return tiny_checkpoint(tmp_path_factory.mktemp("random"), network=network, tokenizer=tokenizer)
+    shipped = CHECKPOINTS[request.param]
+    return shipped or RANDOM[request.param](tmp_path_factory.mktemp("random"))
 
 
 # -- files over HTTP
@@ -218,6 +232,7 @@ def random_request(rng: Random, spec: DecoderSpec, seed: int) -> GenerationReque
         draw=rng.choice(["joint", "separate"]),
         reuse=rng.choice([0, 1, 2]),
         full_first=rng.choice([0, 2]),
+        diffusion_steps=rng.choice([4, 7]) if spec.max_diffusion_steps else 0,
     )
     label = rng.randrange(len(spec.classes))
     n, partials = rng.choice([1, 1, 1, 3]), rng.choice([0, 0, 2])

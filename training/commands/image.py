@@ -22,7 +22,7 @@ from training.pictures_job import (
     seconds_to_finish,
 )
 from training.processes import processes
-from training.runs import Where
+from training.where import Where
 
 NAMED = 10  # files and classes that are listed by name
 

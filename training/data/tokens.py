@@ -24,6 +24,11 @@ class TokenSet:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def save(self, path: Path) -> None:
+        """Store as int32."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({"ids": self.ids.to(torch.int32), "labels": self.labels.to(torch.int32)}, path)
+
 
 @torch.no_grad()
 def tokenise(
@@ -43,13 +48,7 @@ def tokenise(
     return TokenSet(torch.stack([torch.cat(view) for view in views]), labels)
 
 
-def save_tokens(tokens: TokenSet, path: Path) -> None:
-    """Store as int32."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({"ids": tokens.ids.to(torch.int32), "labels": tokens.labels.to(torch.int32)}, path)
-
-
 def load_tokens(path: Path) -> TokenSet:
-    """What `save_tokens` stored."""
+    """What `TokenSet.save` stored."""
     stored = load_file(path)
     return TokenSet(stored["ids"].long(), stored["labels"].long())

@@ -13,8 +13,7 @@ from training.curves import draw_curves, smoothed
 from training.data.images import ImageSet
 from training.evaluate.metrics import balanced_labels
 from training.evaluate.neighbours import nearest
-from training.evaluate.report import load_pair
-from training.evaluate.sampling import sample_images, wrap
+from training.evaluate.sampling import load_decoder, sample_images
 from training.journal import read_journal
 from training.pictures import grid, save_png
 
@@ -30,9 +29,8 @@ def draw_samples(place: Path, sampling: dict[str, Any], seed: int, pool: ImageSe
     shown = pool.shown(COLUMNS)
     columns = len(shown) if len(shown) > 1 else COLUMNS
     labels = shown[balanced_labels(len(shown), ROWS * columns)]
-    network, tokenizer = load_pair(place)
     how = parse_architecture(Sampling, sampling, "decoding")
-    images = sample_images(wrap(network, tokenizer, how), labels, how, seed)
+    images = sample_images(load_decoder(place), labels, how, seed)
     save_png(grid(images, columns), place / "samples.png", _scale(images))
     draw_neighbours(images[:COMPARED], pool.images, place / "neighbours.png")
     names = ", ".join(pool.name(label) for label in shown)

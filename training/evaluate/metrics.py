@@ -109,9 +109,9 @@ def draw(train: ImageSet, count: int) -> ImageSet:
 
 @torch.no_grad()
 def reconstruct(tokenizer: Tokenizer, images: Tensor) -> tuple[Tensor, Tensor]:
-    """uint8 images -> (reconstructions uint8, ids [N, L])."""
-    ids = [tokenizer.encode(to_unit(part)) for part in images.split(250)]
-    return torch.cat([to_bytes(tokenizer.decode(part)) for part in ids]), torch.cat(ids)
+    """uint8 images -> (reconstructions uint8, codes: ids [N, L] or latents [N, c, h, w])."""
+    codes = [tokenizer.encode(to_unit(part)) for part in images.split(250)]
+    return torch.cat([to_bytes(tokenizer.decode(part)) for part in codes]), torch.cat(codes)
 
 
 def score_tokenizer(
@@ -119,9 +119,9 @@ def score_tokenizer(
 ) -> dict[str, float]:
     """All numbers about reconstructions; `sides` share one draw of training images.
 
-    Accuracies are in percent; usage is the share of codes that the test images use at all.
+    Accuracies are in percent; usage is the share of codes that the test images use at all, where there are codes.
     """
-    made, ids = reconstruct(tokenizer, test.images)
+    made, codes = reconstruct(tokenizer, test.images)
     redrawn, _ = reconstruct(tokenizer, sides[0][1].drawn.images)
     scores: dict[str, float] = {}
     for extractor, real in sides:
@@ -140,13 +140,10 @@ def score_tokenizer(
                 f"fid_floor_{extractor.name}": real.floor,
                 f"rfid_{extractor.name}": real.distance(again),
             }
-    usage, perplexity = code_use(ids, tokenizer.config.codebook_size)
-    return scores | {
-        "codebook_usage": usage,
-        "codebook_perplexity": perplexity,
-        "psnr": psnr(made, test.images),
-        "ssim": ssim(made, test.images),
-    }
+    if tokenizer.config.codebook_size:
+        usage, perplexity = code_use(codes, tokenizer.config.codebook_size)
+        scores |= {"codebook_usage": usage, "codebook_perplexity": perplexity}
+    return scores | {"psnr": psnr(made, test.images), "ssim": ssim(made, test.images)}
 
 
 def score_samples(classifier: Classifier, real: Reference, images: Tensor, labels: Tensor) -> SampleScores:

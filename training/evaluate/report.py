@@ -9,12 +9,8 @@ from typing import Any
 
 from models.architecture import parse_architecture
 from models.checkpoint import read_config, tokenizer_directory
-from models.maskgit.config import UViTConfig
-from models.maskgit.network import UViT
 from models.spec import Sampling
-from models.tokenizers.base import Tokenizer
 from models.tokenizers.kinds import KINDS, load_tokenizer
-from models.weights import load_module
 from training.data.images import ImageSet
 from training.evaluate.extractors import Extractor, OwnClassifier
 from training.evaluate.frechet import Gaussian
@@ -22,17 +18,10 @@ from training.evaluate.measures import OWN, TEST
 from training.evaluate.metrics import Reference, asked_labels, assess, reference, score_tokenizer
 from training.evaluate.neighbours import NEIGHBOURS
 from training.evaluate.pixels import half_resolution
-from training.evaluate.sampling import sample_images, wrap
+from training.evaluate.sampling import load_decoder, sample_images
 from training.evaluate.yardstick import Yardstick
 
 LEAST_COUNT = NEIGHBOURS + 1
-
-
-def load_pair(place: Path) -> tuple[UViT, Tokenizer]:
-    """A generator checkpoint's networks. Raises CheckpointError."""
-    config = read_config(place)
-    network = load_module(UViT(UViTConfig.from_dict(config.architecture)), place)
-    return network, load_tokenizer(tokenizer_directory(place, config))
 
 
 def changed(changes: Mapping[str, str]) -> dict[str, Any]:
@@ -88,10 +77,10 @@ def evaluate_checkpoint(
         return scores
     decoding = dict(config.decoding) | changed(changes)
     sampling = parse_architecture(Sampling, decoding, "decoding")
-    network, _ = load_pair(place)
     labels = asked_labels(test, len(drawn))
+    decoder = load_decoder(place)
     start = time.perf_counter()
-    images = sample_images(wrap(network, tokenizer, sampling), labels, sampling, seed)
+    images = sample_images(decoder, labels, sampling, seed)
     took = time.perf_counter() - start
     clouds = {
         "real": drawn,

@@ -85,6 +85,8 @@ class MaskedTokenTask:
     `teacher`: a trained network over the same tokens and classes, for `settings.distil`.
     """
 
+    undecayed: tuple[str, ...] = ()
+
     def __init__(
         self,
         network: UViT,

@@ -1,7 +1,7 @@
 """Which tokens of a training sample are hidden: how many (a ratio), and in which order positions are taken."""
 
 from collections.abc import Callable, Mapping
-from math import pi
+from math import ceil, pi
 from typing import Literal
 
 import torch
@@ -22,12 +22,18 @@ def mask_counts(ratio: Ratio, batch: int, length: int, generator: torch.Generato
     `cosine`: cos(pi r / 2) (MaskGIT); `arccos`: 2 arccos(r) / pi, as many but seldom nearly all; `uniform`: r;
     `beta`: Beta(12, 3), mean 0.8 (AutoNAT); `normal`: Normal(1, 0.25) cut to [0.7, 1] (MAR).
     """
+    return (_shares(ratio, batch, generator) * length).round().long().clamp(1, length)
+
+
+def shared_count(ratio: Ratio, length: int, generator: torch.Generator) -> int:
+    """How many of `length` tokens to hide in every sample of a batch, rounded up and at least one."""
+    return max(1, ceil(length * float(_shares(ratio, 1, generator))))
+
+
+def _shares(ratio: Ratio, batch: int, generator: torch.Generator) -> Tensor:
     if ratio == "beta":  # the 12th smallest of 14 uniforms
-        share = torch.rand(batch, 14, generator=generator).sort(dim=1).values[:, 11]
-    else:
-        r = torch.rand(batch, generator=generator)
-        share = _SHARES[ratio](r)
-    return (share * length).round().long().clamp(1, length)
+        return torch.rand(batch, 14, generator=generator).sort(dim=1).values[:, 11]
+    return _SHARES[ratio](torch.rand(batch, generator=generator))
 
 
 def _cosine(r: Tensor) -> Tensor:

@@ -39,6 +39,7 @@ class Task(Protocol):
 
     modules: nn.ModuleDict  # all state; parameters of modules[part] are optimised by that part's losses
     parts: tuple[str, ...]  # parts with an optimiser; the first one is averaged and exported
+    undecayed: tuple[str, ...]  # how the names of parameters begin that do not decay, besides those that never do
 
     @property
     def count(self) -> int: ...

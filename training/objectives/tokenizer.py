@@ -8,11 +8,11 @@ from accelerate.utils import broadcast, reduce
 from torch import Tensor, nn
 
 from models.tokenizers.vqgan import VQGAN
-from training.data.images import ImageSet, to_bytes, to_unit
-from training.objectives.discriminator import PatchDiscriminator, hinge_generator, hinge_real_fake
-from training.objectives.perceptual import PerceptualNet, perceptual_distance
+from training.data.images import ImageSet, to_unit
+from training.objectives.discriminator import PatchDiscriminator
+from training.objectives.perceptual import PerceptualNet
+from training.objectives.reconstruction import Reconstruction, before_and_after, total
 from training.objectives.task import Loss, StepContext
-from training.pictures import grid
 from training.settings import TokenizerSettings
 
 
@@ -49,6 +49,7 @@ class TokenizerTask:
     """Trains a VQGAN on images. `perceptual` is frozen; None leaves that term out."""
 
     parts: tuple[str, ...] = ("tokenizer", "discriminator")
+    undecayed: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -57,7 +58,7 @@ class TokenizerTask:
         settings: TokenizerSettings,
         perceptual: PerceptualNet | None,
     ) -> None:
-        self.data, self.settings, self.perceptual = data, settings, perceptual
+        self.data, self.settings = data, settings
         channels = tokenizer.config.in_channels
         self.modules = nn.ModuleDict(
             {
@@ -67,7 +68,7 @@ class TokenizerTask:
             }
         )
         self.tokenizer = tokenizer
-        self.discriminator: nn.Module = self.modules["discriminator"]
+        self.pictures = Reconstruction(settings, self.modules["discriminator"], perceptual)
         self.usage: CodeUsage = self.modules["usage"]  # type: ignore[assignment]
         self.features = torch.empty(0)  # the last step's encoder rows, for restarts
 
@@ -76,7 +77,7 @@ class TokenizerTask:
         return len(self.data)
 
     def compile(self) -> None:
-        for module in (self.tokenizer.encoder, self.tokenizer.decoder, self.discriminator):
+        for module in (self.tokenizer.encoder, self.tokenizer.decoder, self.modules["discriminator"]):
             module.compile()
 
     def fetch(self, rows: Tensor, mine: slice) -> tuple[Tensor, ...]:
@@ -95,22 +96,14 @@ class TokenizerTask:
         ids, chosen = tokenizer.quantize_features(features)
         rows = tokenizer.embed(ids, (features.shape[2], features.shape[3]))
         fake = tokenizer.decode_features(chosen).float()
-        terms = {"l1": s.l1 * F.l1_loss(fake, real), "l2": s.l2 * F.mse_loss(fake, real)}
+        terms = self.pictures.terms(context, fake, real)
         if not s.decoder_only:
             terms["codebook"] = s.codebook * F.mse_loss(rows, features.detach())
             terms["commitment"] = s.commitment * F.mse_loss(features, rows.detach())
-        if self.perceptual is not None:
-            terms["perceptual"] = s.perceptual * perceptual_distance(self.perceptual, fake, real)
-        adversarial = s.adversarial > 0 and context.step >= s.adversarial_from * context.steps
-        if adversarial:
-            terms["adversarial"] = s.adversarial * hinge_generator(self.discriminator(fake))
         self.usage.count(ids)
         self.features = features.detach()
-        yield Loss("tokenizer", torch.stack(list(terms.values())).sum(), terms)
-        if adversarial:
-            judged = self.discriminator(real), self.discriminator(fake.detach())
-            loss = hinge_real_fake(*judged)
-            yield Loss("discriminator", loss, {"discriminator": loss})
+        yield Loss("tokenizer", total(terms), terms)
+        yield from self.pictures.judged(context, fake, real)
 
     def after_step(self, context: StepContext) -> dict[str, float]:
         """Move dead codes onto encoder outputs of this batch, so that the codebook stays in use."""
@@ -137,11 +130,7 @@ class TokenizerTask:
         moved = torch.where(which[:, None], rows[picks.to(rows.device)] + jitter, weight.data)
         weight.data.copy_(broadcast(moved))
 
-    @torch.no_grad()
     def picture(self, network: nn.Module) -> Tensor:
         """Pairs of rows: originals above their reconstructions."""
         assert isinstance(network, VQGAN)
-        real = to_unit(self.data.images[:32].to(network.quantize.embedding.weight.device))
-        fake = network.decode(network.encode(real))
-        lines = [part for pair in zip(real.split(16), fake.split(16), strict=True) for part in pair]
-        return grid(to_bytes(torch.cat(lines)).cpu(), 16)
+        return before_and_after(network, self.data)

@@ -2,7 +2,7 @@
 
 import { $, h } from "./dom.js";
 
-const NUMBERS = ["num_inference_steps", "guidance_scale", "reuse", "temperature", "choice_temperature", "top_k", "top_p", "full_first"];
+const NUMBERS = ["num_inference_steps", "guidance_scale", "reuse", "temperature", "choice_temperature", "top_k", "top_p", "full_first", "diffusion_steps", "diffusion_reuse"];
 const WORDS = ["schedule", "guidance_schedule"];
 const OPTIONS = [...NUMBERS, ...WORDS];
 const CHIPS = 40; // more classes than this are suggested while typing only
@@ -34,7 +34,11 @@ export class Params {
     range("paint-n", 1, limits.max_n);
     $("guidance_scale").disabled = !guidable;
     $("reuse").disabled = limits.max_reuse === 0;
-    for (const name of OPTIONS) $(name).value = defaults[name];
+    for (const name of OPTIONS) {
+      $(name).value = defaults[name] ?? "";
+      $(name).closest(".field").hidden = !(name in defaults); // this model has no use for it
+    }
+    $("diffusion_steps").max = limits.max_diffusion_steps;
     $("plan").value = $("deadline_ms").value = "";
     $("priority").value = "normal";
     $("classes").replaceChildren(...classes.map((name) => h("option", { value: name })));
@@ -70,8 +74,9 @@ export class Params {
   read() {
     const body = { model: this.model.id, prompt: $("prompt").value.trim(), n: Number($("n").value), seed: seed() };
     const { defaults } = this.facts;
-    for (const name of NUMBERS) if ($(name).value !== "" && Number($(name).value) !== defaults[name]) body[name] = Number($(name).value);
-    for (const name of WORDS) if ($(name).value && $(name).value !== defaults[name]) body[name] = $(name).value;
+    const changed = (name) => name in defaults && $(name).value !== "" && $(name).value !== String(defaults[name]);
+    for (const name of NUMBERS) if (changed(name)) body[name] = Number($(name).value);
+    for (const name of WORDS) if (changed(name)) body[name] = $(name).value;
     if ($("plan").value.trim()) body.plan = $("plan").value.trim();
     if ($("priority").value !== "normal") body.priority = $("priority").value;
     if ($("deadline_ms").value) body.deadline_ms = Number($("deadline_ms").value);
@@ -85,7 +90,7 @@ export class Params {
   /** The form as a request had it. */
   write(body) {
     const { defaults } = this.facts;
-    for (const name of OPTIONS) $(name).value = body[name] ?? defaults[name];
+    for (const name of OPTIONS) $(name).value = body[name] ?? defaults[name] ?? "";
     for (const name of ["prompt", "n", "seed", "plan", "deadline_ms"]) $(name).value = body[name] ?? "";
     $("priority").value = body.priority ?? "normal";
     this.show();

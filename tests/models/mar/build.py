@@ -1,6 +1,8 @@
-"""The recorded fixtures of the MAR family, and random-weight networks of other sizes."""
+"""The recorded fixtures of the MAR family, and random-weight networks and decoders of other sizes."""
 
 import json
+from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 
 import torch
@@ -9,8 +11,14 @@ from torch import Tensor
 
 from models.layers.linear import pack_linears
 from models.mar.config import MARConfig
+from models.mar.decoder import MARDecoder
+from models.mar.family import PARAMETERS
 from models.mar.importer import read_mar
 from models.mar.network import MAR
+from models.mar.order import ChainNoise, reveal_order
+from models.spec import DecoderSpec, Sampling
+from models.tokenizers.kl import KLAutoencoder
+from models.tokenizers.kl_config import KLConfig
 
 FIXTURES = Path(__file__).parents[2] / "parity" / "mar"
 RECORDED = json.loads((FIXTURES / "config.json").read_text())
@@ -48,3 +56,43 @@ def random_network(config: MARConfig, seed: int = 0, packed: bool = True) -> MAR
     if packed and torch.backends.mkldnn.is_available():
         pack_linears(network)
     return network
+
+
+def spec_of(config: MARConfig, side: int = 16, channels: int = 3) -> DecoderSpec:
+    return DecoderSpec(
+        id="tiny",
+        family="mar",
+        modality="image",
+        tasks=frozenset({"generate", "edit", "variation"}),
+        size=(side, side),
+        grid=config.grid,
+        classes=tuple(f"class {i}" for i in range(config.num_classes)),
+        sampling=Sampling(num_inference_steps=4),
+        quality={"low": 2, "medium": 4, "high": 8},
+        min_steps=1,
+        max_steps=config.length,
+        max_reuse=4,
+        guidable=True,
+        created=0,
+        checkpoint="0" * 16,
+        licence="Apache-2.0",
+        noncommercial=False,
+        parameters=PARAMETERS,
+        max_diffusion_steps=config.train_steps,
+        details={"channels": channels},
+    )
+
+
+def decoder_of(
+    network: MAR, noise: ChainNoise | None = None, order: Callable[[int, int], Tensor] = reveal_order
+) -> MARDecoder:
+    """Over a copy of `network`; its autoencoder is a small one of 16x16 pixels, whatever the grid."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        tokenizer = KLAutoencoder(KLConfig.preset("tiny"))
+    return MARDecoder(spec_of(network.config), deepcopy(network), tokenizer, noise=noise, order=order)
+
+
+def tiny_decoder(seed: int = 0) -> MARDecoder:
+    """Random weights, preset `tiny`."""
+    return decoder_of(random_network(MARConfig.preset("tiny"), seed, packed=False))

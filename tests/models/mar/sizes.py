@@ -1,14 +1,11 @@
 """Strategies: small networks of many shapes, and requests for them."""
 
-import torch
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
-from models.decoding.noise import sequence_key
+from models.decoder import GenerationRequest
 from models.mar.config import MARConfig
-from models.mar.official import Sample
-from models.mar.order import reveal_order
-from models.mar.schedule import guidance_scales, plan
+from models.spec import Sampling
 
 
 @st.composite
@@ -35,19 +32,16 @@ def configs(draw: DrawFn) -> MARConfig:
 
 
 @st.composite
-def samples(draw: DrawFn, config: MARConfig, seed: int) -> Sample:
+def requests(draw: DrawFn, config: MARConfig, seed: int) -> GenerationRequest:
     steps = draw(st.integers(1, config.length))
-    full_first = draw(st.none() | st.integers(0, steps))
-    chosen = plan(config.length, steps, full_first, draw(st.integers(1, 3)))
-    scale = draw(st.sampled_from([1.0, 1.0, 2.9]))
-    kind = draw(st.sampled_from(["linear", "constant"]))
-    key = sequence_key(seed, 0)
-    return Sample(
-        key=key,
-        label=draw(st.integers(0, config.num_classes)),
-        order=reveal_order(key, config.length),
-        plan=chosen,
-        scales=guidance_scales(list(chosen.reveals), config.length, scale, kind),  # type: ignore[arg-type]
+    sampling = Sampling(
+        num_inference_steps=steps,
+        guidance_scale=draw(st.sampled_from([1.0, 1.0, 2.9])),
+        guidance_schedule=draw(st.sampled_from(["linear", "constant"])),
         temperature=draw(st.sampled_from([0.7, 1.0])),
-        tokens=torch.zeros(config.length, config.token_channels),
+        reuse=draw(st.integers(0, 3)),
+        full_first=draw(st.integers(0, steps)),
+        reuse_buffer=draw(st.booleans()),
     )
+    condition = draw(st.none() | st.integers(0, config.num_classes - 1))
+    return GenerationRequest("generate", condition, sampling, seed)

@@ -11,11 +11,13 @@ from torch import Tensor
 from models.checkpoint import CheckpointError, problems, read_config
 from models.mar.config import MARConfig
 from models.mar.importer import import_mar, official_key, read_mar
-from models.mar.kl_importer import import_kl
 from models.mar.network import MAR
+from models.tokenizers.kl_importer import import_kl
 from models.weights import load_module
 from tests.models.mar.build import HEADS, official_state
-from tests.models.mar.replay import check, load, sampler_of, samples_of
+from tests.models.mar.drive import run
+from tests.models.mar.replay import admitted, check, load, recorded_decoder
+from tests.tiny import tiny_checkpoint
 
 
 def as_torch_file(path: Path, content: Any) -> Path:
@@ -53,9 +55,10 @@ def test_a_training_checkpoint_becomes_a_working_one(tmp_path: Path, tokenizer: 
 
     network = load_module(MAR(MARConfig.from_dict(config.architecture)), out).requires_grad_(False)
     io = load("sample_cfg")
-    samples = samples_of(network, "sample_cfg", io)
-    sampler_of(network, "sample_cfg", io).run(samples)
-    check(network, samples, io)
+    decoder = recorded_decoder(network, io["noise"], io["orders"])
+    seqs = admitted(decoder, "sample_cfg", io)
+    run(decoder, seqs)
+    check(network, seqs, io["out_latents"])
 
 
 @pytest.mark.parametrize("name", ["b", "l", "h"])
@@ -130,6 +133,19 @@ def test_what_no_weight_shows_is_asked_for(tmp_path: Path, tokenizer: Path) -> N
     names.write_text("cat\ndog\n")
     with pytest.raises(CheckpointError, match="2 lines, but the model has 5 classes"):
         import_mar(source, tmp_path / "out", tokenizer, names, HEADS)
+
+
+def test_the_tokenizer_must_fit(tmp_path: Path, tokenizer: Path) -> None:
+    source = as_torch_file(tmp_path / "mar.pth", official_state("mar"))
+    with pytest.raises(CheckpointError, match=r"mar\.pth: architecture\.channels is 1, but its tokenizer has 4"):
+        import_mar(source, tmp_path / "out", tokenizer, heads=HEADS, patch=2)
+    large = tmp_path / "large"
+    import_kl(as_torch_file(tmp_path / "kl16.ckpt", {"model": official_state("vae")}), large, resolution=64)
+    with pytest.raises(CheckpointError, match=r"are for 4x4 latents, its tokenizer makes \d+x\d+ of 64 pixels"):
+        import_mar(source, tmp_path / "out", large, heads=HEADS)
+    with pytest.raises(CheckpointError, match="a mar needs a tokenizer of kind kl"):
+        import_mar(source, tmp_path / "out", tiny_checkpoint(tmp_path) / "tokenizer", heads=HEADS)
+    assert not (tmp_path / "out").exists()
 
 
 class Trap:

@@ -1,7 +1,8 @@
 """Neighbours do not exist: z and tokens of a sequence have the same bits alone and in any mix of steps and chains."""
 
 import random
-from dataclasses import replace
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import pytest
@@ -9,16 +10,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.decoding.noise import sequence_key
+from models.decoder import GenerationRequest
 from models.decoding.slots import KVSlots
 from models.mar.attention import Ragged, Span
 from models.mar.chain import ChainRows, ChainStepper
 from models.mar.config import MARConfig
-from models.mar.official import Sample, Sampler
-from models.mar.order import reveal_order
-from models.mar.pack import Packed
-from models.mar.schedule import guidance_scales, plan
-from tests.models.mar.build import random_network
+from models.mar.sequence import MARSequence
+from models.mar.step import Wanted
+from models.spec import Sampling
+from tests.models.mar.build import decoder_of, random_network
+from tests.models.mar.drive import admit, jumble, run
 
 CONFIG = MARConfig(
     grid=(6, 6), channels=4, num_classes=4, buffer=8, encoder_dim=96, encoder_depth=2, encoder_heads=3,
@@ -26,30 +27,30 @@ CONFIG = MARConfig(
 )  # fmt: skip
 
 
-class Log(Sampler):
-    """Remembers what every (sequence, step, branch) saw, and what it became."""
+@dataclass
+class Log:
+    """Remembers z of every (sequence, step), and what the sequences became."""
 
-    seen: dict[tuple[int, int, int], Tensor]
+    seen: dict[tuple[int, int], Tensor] = field(default_factory=dict)
 
-    def evaluate(self, ordered: list[Sample], guided: list[Sample]) -> tuple[Packed, Tensor]:
-        packed, z = super().evaluate(ordered, guided)
-        for at, (sample, part) in enumerate(zip([*ordered, *guided], z.split(packed.counts), strict=True)):
-            self.seen[sample.key, sample.step, int(at >= len(ordered))] = part.clone()
-        return packed, z
+    def probe(self, seqs: Seq[MARSequence], wanted: Wanted, z: Tensor) -> None:
+        for at, seq in enumerate(seqs):
+            self.seen[seq.key, seq.step] = z[wanted.sequence == at].clone()
 
 
-def random_sample(rng: random.Random, seed: int) -> Sample:
-    steps = plan(CONFIG.length, rng.randint(2, 12), rng.choice([None, 0, 2]), rng.choice([1, 2]))
-    scale = rng.choice([1.0, 1.0, 2.9])
-    return Sample(
-        key=(key := sequence_key(seed, 0)),
-        label=rng.randrange(4),
-        order=reveal_order(key, CONFIG.length),
-        plan=steps,
-        scales=guidance_scales(list(steps.reveals), CONFIG.length, scale, rng.choice(["linear", "constant"])),
+def random_request(rng: random.Random, seed: int, buffer_kept: bool) -> GenerationRequest:
+    sampling = Sampling(
+        num_inference_steps=rng.randint(2, 12),
+        guidance_scale=rng.choice([1.0, 1.0, 2.9]),
+        guidance_schedule=rng.choice(["linear", "constant"]),
         temperature=rng.choice([0.9, 1.0]),
-        tokens=torch.zeros(CONFIG.length, CONFIG.token_channels),
+        reuse=rng.choice([0, 1, 2]),
+        full_first=rng.choice([0, 2]),
+        reuse_buffer=buffer_kept,
+        diffusion_steps=rng.choice([4, 6]),
+        diffusion_reuse=rng.choice([0.5, 1.0]),
     )
+    return GenerationRequest("generate", rng.choice([None, 0, 1, 2, 3]), sampling, seed)
 
 
 @pytest.mark.parametrize("buffer_kept", [False, True])
@@ -57,34 +58,24 @@ def random_sample(rng: random.Random, seed: int) -> Sample:
 def test_every_number_is_that_of_a_lone_sequence(threads: int, buffer_kept: bool) -> None:
     torch.set_num_threads(threads)
     rng = random.Random(7)
-    network = random_network(CONFIG)
-    waiting = [random_sample(rng, seed) for seed in range(8)]
-    lone, mixed = Log(network, buffer_kept=buffer_kept), Log(network, buffer_kept=buffer_kept)
-    lone.seen, mixed.seen = {}, {}
+    requests = [random_request(rng, seed, buffer_kept) for seed in range(8)]
+    lone, mixed = Log(), Log()
+    decoder = decoder_of(random_network(CONFIG, packed=False))
+    decoder.probe = lone.probe
     wanted = {}
-    for sample in waiting:
-        alone = replace(sample, tokens=sample.tokens.clone(), kept=[])
-        lone.run([alone])
-        wanted[sample.key] = alone.tokens
-    running: list[Sample] = []
-    finished: list[Sample] = []
-    shared = both = 0
-    while waiting or running:
-        running += [waiting.pop() for _ in range(min(rng.randint(0, 3), len(waiting)))]
-        batch = rng.sample(running, rng.randint(1, len(running))) if running else []
-        if not batch:
-            continue
-        shared += len(batch) > 1
-        both += len({sample.reuse for sample in batch}) > 1
-        mixed.step(batch)
-        finished += [sample for sample in batch if sample.done]
-        running = [sample for sample in running if not sample.done]
-    assert shared > 10 and both > 5
+    for request in requests:
+        [seq] = admit(decoder, request)
+        run(decoder, [seq])
+        wanted[seq.key] = seq.tokens
+    decoder.probe = mixed.probe
+    seqs = admit(decoder, *requests)
+    shared, joined = jumble(decoder, list(seqs), rng)
+    assert shared > 5 and joined > 10
     assert lone.seen.keys() == mixed.seen.keys()
     wrong = [key for key, z in lone.seen.items() if not torch.equal(z, mixed.seen[key])]
     assert not wrong, f"{len(wrong)} of {len(lone.seen)} steps differ, first {wrong[0]}"
-    assert all(torch.equal(sample.tokens, wanted[sample.key]) for sample in finished)
-    assert mixed.slots.in_use == 0
+    assert all(torch.equal(seq.tokens, wanted[seq.key]) for seq in seqs)
+    assert decoder.slots.in_use == 0
 
 
 @pytest.mark.parametrize(("width", "threads"), [(96, 1), (72, 2), (1280, 3)])
@@ -95,7 +86,7 @@ def test_rows_join_and_leave_in_mid_chain(width: int, threads: int) -> None:
     rng = random.Random(3)
     torch.manual_seed(3)
     count, lengths = 30, (2, 5, 9)
-    stepper = ChainStepper(random_network(config).head, config.train_steps, lengths)
+    stepper = ChainStepper(random_network(config).head, config.train_steps)
     z = torch.randn(2, count, CONFIG.decoder_dim)
     length = [rng.choice(lengths) for _ in range(count)]
     guided = [rng.random() < 0.5 for _ in range(count)]
@@ -106,7 +97,7 @@ def test_rows_join_and_leave_in_mid_chain(width: int, threads: int) -> None:
     def advance(x: Tensor, index: list[int], which: list[int]) -> Tensor:
         twins = [at for at, row in enumerate(which) if guided[row]]
         rows = ChainRows(
-            row=stepper.chains.rows([length[row] for row in which], [index[row] for row in which]),
+            row=torch.tensor([stepper.chains.row(length[row], index[row]) for row in which]),
             condition=condition[which],
             temperature=temperature[which],
             guided=torch.tensor(twins, dtype=torch.long),
@@ -169,10 +160,10 @@ def test_a_chain_stays_float32_beside_bfloat16_weights() -> None:
     z, x, draw = torch.randn(4, CONFIG.decoder_dim), *torch.randn(2, 4, CONFIG.token_channels)
     found = []
     for dtype in (torch.float32, torch.bfloat16):
-        stepper = ChainStepper(head.to(dtype), CONFIG.train_steps, [6])
+        stepper = ChainStepper(head.to(dtype), CONFIG.train_steps)
         condition = stepper.condition(z.to(dtype))
         rows = ChainRows(
-            row=stepper.chains.rows([6] * 4, [0, 1, 2, 3]),
+            row=torch.tensor([stepper.chains.row(6, index) for index in range(4)]),
             condition=condition,
             temperature=torch.ones(4),
             guided=torch.arange(1),

@@ -108,12 +108,12 @@ def test_schedule(network: MAR) -> None:
 
 @pytest.fixture
 def stepper(network: MAR) -> ChainStepper:
-    return ChainStepper(network.head, network.config.train_steps, [CHAIN, 5])
+    return ChainStepper(network.head, network.config.train_steps)
 
 
 def test_posterior(network: MAR, stepper: ChainStepper) -> None:
     io, net = recorded("pmv"), recorded("net")
-    rows = stepper.chains.rows([CHAIN] * len(io["t"]), io["t"].tolist())
+    rows = torch.tensor([stepper.chains.row(CHAIN, index) for index in io["t"].tolist()])
     out = network.head(net["x"], stepper.chains.timesteps[rows], net["c"])
     found = posterior(stepper.chains.coefficients(rows), net["x"], *out.chunk(2, dim=-1))
     scaled(found.mean, io["mean"], 1e-4)
@@ -130,7 +130,7 @@ def test_chain(network: MAR, stepper: ChainStepper, guided: bool) -> None:
     x = io["x_start"]
     for index, noise, wanted in zip(io["index"].tolist(), io["noise"], io["trace"], strict=True):
         rows = ChainRows(
-            row=stepper.chains.rows([CHAIN] * count, [index] * count),
+            row=torch.tensor([stepper.chains.row(CHAIN, index)] * count),
             condition=condition[:count],
             temperature=torch.full((count,), 0.9),
             guided=which,

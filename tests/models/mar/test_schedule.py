@@ -8,21 +8,22 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.decoding.plan import Plan, grouped
 from models.mar.diffusion import Chains, Coefficients, Process, cosine_betas, posterior, respaced
-from models.mar.schedule import guidance_scales, plan, reveal_counts
+from models.mar.schedule import guidance_scales, reveal_counts
 
 
 def test_published_counts() -> None:
-    counts = reveal_counts(256, 64)
+    counts = reveal_counts("cosine", 256, 64)
     assert counts[:3] == [1, 1, 1] and counts[-5:] == [6, 7, 6, 6, 6] and max(counts) == 7
-    assert reveal_counts(256, 256) == [1] * 256
-    assert reveal_counts(16, 5) == [1, 3, 3, 5, 4]
+    assert reveal_counts("cosine", 256, 256) == [1] * 256
+    assert reveal_counts("cosine", 16, 5) == [1, 3, 3, 5, 4]
 
 
 @given(st.integers(1, 300), st.data())
 def test_every_step_reveals_something(length: int, data: st.DataObject) -> None:
     steps = data.draw(st.integers(1, length))
-    counts = reveal_counts(length, steps)
+    counts = reveal_counts("cosine", length, steps)
     assert len(counts) == steps and sum(counts) == length and min(counts) >= 1
     masked = length
     for step, count in enumerate(counts, 1):
@@ -34,22 +35,31 @@ def test_every_step_reveals_something(length: int, data: st.DataObject) -> None:
 @pytest.mark.parametrize("steps", [0, 17])
 def test_impossible_step_numbers_are_refused(steps: int) -> None:
     with pytest.raises(ValueError, match=f"16 tokens are revealed in 1 to 16 steps, not {steps}"):
-        plan(16, steps)
+        reveal_counts("cosine", 16, steps)
 
 
 def test_groups() -> None:
-    assert str(plan(16, 6, full_first=2, reuse=1)) == "1,2,2+3,4+4"
-    assert str(plan(16, 6, full_first=0, reuse=3)) == "1+2+2+3,4+4"
-    assert plan(16, 6, full_first=6) == plan(16, 6)
+    counts = reveal_counts("cosine", 16, 6)
+    assert str(grouped(counts, 1, 2)) == "1,2,2+3,4+4"
+    assert str(grouped(counts, 3, 0)) == "1+2+2+3,4+4"
+
+
+def test_other_schedules_are_the_shared_ones() -> None:
+    assert reveal_counts("linear", 16, 4) == [4, 4, 4, 4]
 
 
 def test_guidance() -> None:
-    counts = reveal_counts(256, 64)
-    linear = guidance_scales(counts, 256, 3.0, "linear")
+    counts = reveal_counts("cosine", 256, 64)
+    plain, groups = grouped(counts, 0, 0), grouped(counts, 1, 32)
+    linear = guidance_scales(plain, 256, 3.0, "linear")
     assert linear[0] == 1.0 + 2.0 * 1 / 256 and linear[-1] == 1.0 + 2.0 * 255 / 256
-    assert guidance_scales(counts, 256, 3.0, "linear", last=0)[-1] == 3.0
-    assert guidance_scales(counts, 256, 3.0, "constant") == [3.0] * 64
-    assert set(guidance_scales(counts, 256, 1.0, "linear")) == {1.0}
+    assert guidance_scales(groups, 256, 3.0, "linear") == (*linear[:-1], 3.0)
+    assert guidance_scales(plain, 256, 3.0, "constant") == (3.0,) * 64
+    assert set(guidance_scales(plain, 256, 1.0, "linear")) == {1.0}
+
+
+def test_guidance_of_an_edit_counts_what_was_given() -> None:
+    assert guidance_scales(Plan(((2,), (2,))), 16, 5.0, "linear") == (1.0 + 4.0 * 14 / 16, 1.0 + 4.0 * 15 / 16)
 
 
 def test_the_published_respacing() -> None:
@@ -75,14 +85,16 @@ def test_impossible_chains_are_refused(steps: int) -> None:
 
 @given(st.sets(st.integers(2, 200), min_size=1, max_size=4), st.data())
 def test_one_table_holds_chains_of_all_lengths(lengths: set[int], data: st.DataObject) -> None:
-    chains = Chains(1000, sorted(lengths))
+    chains = Chains(1000)
+    for length in lengths:
+        chains.row(length, 0)
     steps = data.draw(st.sampled_from(sorted(lengths)))
     index = data.draw(st.integers(0, steps - 1))
-    [row] = rows = chains.rows([steps], [index])
+    row = chains.row(steps, index)
     process = Process.of(1000, steps)
     assert chains.timesteps[row] == process.timesteps[index]
     assert torch.equal(chains.table[row], process.columns[index].float())
-    assert float(chains.coefficients(rows).noisy) == float(index > 0)
+    assert float(chains.coefficients(torch.tensor([row])).noisy) == float(index > 0)
     assert process.alphas_cumprod[-1] < 1e-8, "a chain begins in noise"
 
 

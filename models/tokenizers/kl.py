@@ -3,20 +3,24 @@
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.checkpoint import CheckpointError
-from models.mar.kl_config import KLConfig
+from models.tokenizers.base import Tokenizer
+from models.tokenizers.kl_config import KLConfig
 from models.tokenizers.microbatch import in_microbatches
 
 LOG_VARIANCE = (-30.0, 20.0)
 
 
-class KLAutoencoder(nn.Module):
+class KLAutoencoder(Tokenizer):
     """The parts of an `AutoencoderKL`, under the names they have there. CheckpointError when diffusers is missing.
 
-    Images pass in micro-batches on every path, so an image's bits do not depend on its neighbours.
+    Images pass in micro-batches on every path without gradients, so an image's bits do not depend on its neighbours.
+    `distribution` and `pixels` are for training.
     """
+
+    config: KLConfig
 
     def __init__(self, config: KLConfig) -> None:
         super().__init__()
@@ -55,15 +59,20 @@ class KLAutoencoder(nn.Module):
         return self.moments(images)[0] * self.config.scaling_factor
 
     @torch.no_grad()
-    def decode(self, latents: Tensor) -> Tensor:
+    def decode(self, codes: Tensor) -> Tensor:
         """Scaled latents [B, c, h, w] -> images [B, C, H, W] clipped to [0, 1]."""
-        pixels = in_microbatches(self._pixels, latents / self.config.scaling_factor)
-        return ((pixels + 1.0) / 2.0).clamp(0.0, 1.0)
+        return in_microbatches(self.pixels, codes / self.config.scaling_factor).clamp(0.0, 1.0)
+
+    def distribution(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Images [B, C, H, W] in [0, 1] -> mean and log variance of their latents float32 [B, c, h, w], unscaled."""
+        mean, log_variance = self._moments(images).float().chunk(2, dim=1)
+        return mean, log_variance.clamp(*LOG_VARIANCE)
+
+    def pixels(self, latents: Tensor) -> Tensor:
+        """Unscaled latents [B, c, h, w] -> images [B, C, H, W], not clipped."""
+        out: Tensor = self.decoder(self.post_quant_conv(latents))
+        return (out + 1.0) / 2.0
 
     def _moments(self, images: Tensor) -> Tensor:
         out: Tensor = self.quant_conv(self.encoder(images * 2.0 - 1.0))
-        return out
-
-    def _pixels(self, latents: Tensor) -> Tensor:
-        out: Tensor = self.decoder(self.post_quant_conv(latents))
         return out

@@ -1,5 +1,6 @@
 """What a request asks of a grid: which tokens are to be made, in which plan. ValueError where it does not fit."""
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -10,25 +11,19 @@ from models.decoder import Condition, GenerationRequest
 from models.decoding.noise import Purpose, sequence_key, uniform
 from models.decoding.plan import Plan, grouped
 from models.decoding.schedules import reveal_counts
-from models.maskgit.config import UViTConfig
 from models.spec import DecoderSpec
 
-
-def check_condition(condition: Condition | None, config: UViTConfig) -> None:
-    """A class index, or for captions up to `words` indices of terms."""
-    if condition is None:
-        return
-    if not config.words:
-        if not isinstance(condition, int) or not 0 <= condition < config.num_classes:
-            raise ValueError(f"the class index is below {config.num_classes}, not {condition}")
-    elif not isinstance(condition, tuple) or not 1 <= len(condition) <= config.words:
-        raise ValueError(f"the condition is 1 to {config.words} terms, not {condition}")
-    elif not all(0 <= term < config.num_classes for term in condition):
-        raise ValueError(f"the terms are below {config.num_classes}, not {condition}")
+Counts = Callable[[str, int, int], list[int]]  # (schedule, tokens, steps) -> tokens that each step reveals
 
 
-def check_shapes(request: GenerationRequest, spec: DecoderSpec) -> None:
-    """Sizes and ranges of everything else that a caller may hand over."""
+def check_class(condition: Condition | None, classes: int) -> None:
+    """None, or the index of a class."""
+    if condition is not None and (not isinstance(condition, int) or not 0 <= condition < classes):
+        raise ValueError(f"the class index is below {classes}, not {condition}")
+
+
+def check_shapes(request: GenerationRequest, spec: DecoderSpec, token: tuple[int, ...] = ()) -> None:
+    """Sizes and ranges of what a caller may hand over; `token` is the shape of one token."""
     width, height = spec.size
     if request.n < 1:
         raise ValueError(f"n is at least 1, not {request.n}")
@@ -36,8 +31,10 @@ def check_shapes(request: GenerationRequest, spec: DecoderSpec) -> None:
         raise ValueError(f"the image is {width}x{height} pixels, not {_size(request.image)}")
     if request.mask is not None and request.mask.shape != (height, width):
         raise ValueError(f"the mask is {width}x{height} pixels, not {_size(request.mask)}")
-    if request.tokens is not None and request.tokens.shape != (spec.length,):
-        raise ValueError(f"the token grid has {spec.length} tokens, not {request.tokens.size}")
+    if request.tokens is not None and request.tokens.shape != (spec.length, *token):
+        raise ValueError(f"the token grid has {spec.length} tokens, not {len(request.tokens)}")
+    if request.tokens is not None and not np.isfinite(request.tokens).all():
+        raise ValueError("the token grid has numbers that are not finite")
     if request.task != "generate" and request.image is None and request.tokens is None:
         raise ValueError(f"{request.task} needs an image or a token grid")
 
@@ -68,14 +65,14 @@ def _some_tokens(seed: int, sample: int, length: int, count: int) -> Tensor:
     return mask
 
 
-def choose_plan(request: GenerationRequest, spec: DecoderSpec, unknown: int) -> Plan:
-    """The plan that was sent, or one from the sampling parameters."""
+def choose_plan(request: GenerationRequest, spec: DecoderSpec, unknown: int, counts: Counts = reveal_counts) -> Plan:
+    """The plan that was sent, or one from the sampling parameters; `counts` is the family's schedule."""
     sampling, plan = request.sampling, request.plan
     if plan is None:
         steps = min(sampling.num_inference_steps, unknown)
         if not 1 <= steps <= spec.max_steps:
             raise ValueError(f"num_inference_steps is 1 to {spec.max_steps}, not {sampling.num_inference_steps}")
-        plan = _planned(sampling.schedule, unknown, steps, sampling.reuse, sampling.full_first)
+        plan = _planned(counts, sampling.schedule, unknown, steps, sampling.reuse, sampling.full_first)
     if plan.total != unknown:
         raise ValueError(f"the plan reveals {plan.total} tokens, the request leaves {unknown} unknown")
     if plan.steps > spec.max_steps:
@@ -86,8 +83,8 @@ def choose_plan(request: GenerationRequest, spec: DecoderSpec, unknown: int) -> 
 
 
 @lru_cache(maxsize=1024)
-def _planned(schedule: str, unknown: int, steps: int, reuse: int, full_first: int) -> Plan:
-    return grouped(reveal_counts(schedule, unknown, steps), reuse, full_first)
+def _planned(counts: Counts, schedule: str, unknown: int, steps: int, reuse: int, full_first: int) -> Plan:
+    return grouped(counts(schedule, unknown, steps), reuse, full_first)
 
 
 def _size(array: np.ndarray) -> str:

@@ -35,6 +35,11 @@ class KLConfig(Architecture):
             raise ValueError(f"resolution {self.resolution} is no multiple of {self.factor}")
 
     @property
+    def codebook_size(self) -> int:
+        """0: codes are latents."""
+        return 0
+
+    @property
     def factor(self) -> int:
         """Pixels per latent along one side."""
         return int(2 ** (len(self.block_out_channels) - 1))

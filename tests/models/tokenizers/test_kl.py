@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from models.checkpoint import CheckpointError, read_config
-from models.mar.kl import KLAutoencoder
-from models.mar.kl_config import KLConfig
-from models.mar.kl_importer import import_kl, official_key
+from models.tokenizers.kl import KLAutoencoder
+from models.tokenizers.kl_config import KLConfig
+from models.tokenizers.kl_importer import import_kl, official_key
 from models.weights import load_module
 from tests.models.mar.build import RECORDED, official_state, recorded
 
