@@ -64,6 +64,7 @@ class ToySequence(Sequence):
     tokens: list[int] = field(default_factory=list)
     encoded: bool = True
     finished: bool = False
+    links: int = 0  # forwards that are left of the current step's chain
 
 
 @dataclass
@@ -72,7 +73,7 @@ class ToyDecoder:
 
     `poisoned` seeds raise PoisonedRows in `run`, `broken` ones RuntimeError, `refused` ones ValueError in `admit`
     and `unplaced` ones KeyError;
-    more rows than `oom_rows` raise MemoryError.
+    more rows than `oom_rows` raise MemoryError. With `chain` a step ends with that many forwards of another lane.
     """
 
     spec: DecoderSpec = field(default_factory=toy_spec)
@@ -82,6 +83,7 @@ class ToyDecoder:
     refused: frozenset[int] = frozenset()
     unplaced: frozenset[int] = frozenset()
     oom_rows: int | None = None
+    chain: int = 0
     lane: Callable[[Sequence], str] = lambda seq: "step"
     calls: list[tuple[Kind, int]] = field(default_factory=list)
     live: set[ToySequence] = field(default_factory=set)
@@ -128,6 +130,8 @@ class ToyDecoder:
             return None
         if not seq.encoded:
             return Work(Kind.ENCODE, "encode", 1)
+        if seq.links:
+            return Work(Kind.CHAIN, "chain", seq.plan.reveals[seq.step], seq.links)
         if seq.step == seq.plan.steps:
             return Work(Kind.FINISH, "finish", 1)
         branches = 1 if seq.request.sampling.guidance_scale == 1.0 else 2
@@ -147,7 +151,12 @@ class ToyDecoder:
         for seq in own:
             if work.kind is Kind.ENCODE:
                 self._encode(seq)
+            elif work.kind is Kind.CHAIN:
+                assert 1 <= work.times <= seq.links, "ran past the end of a chain"
+                seq.links -= work.times
             else:
+                seq.links = self.chain
+            if work.kind is not Kind.ENCODE and not seq.links:
                 self._step(seq)
 
     def _encode(self, seq: ToySequence) -> None:
@@ -197,7 +206,8 @@ class ToyDecoder:
         return request.n * self.bytes_per_sample
 
     def at_boundary(self, seq: Sequence) -> bool:
-        return seq.step in seq.plan.boundaries
+        assert isinstance(seq, ToySequence)
+        return seq.step in seq.plan.boundaries and not seq.links
 
     def shorten(self, seq: Sequence, steps_left: int) -> None:
         assert self.at_boundary(seq), "shortened inside a group"
@@ -265,8 +275,8 @@ def scheduler_with(*decoders: ToyDecoder, **policy: object) -> StepScheduler:
 
 
 def affine(batch: Batch) -> float:
-    """Virtual seconds of a forward: 4 ms and 0.1 ms per row."""
-    return 0.004 + 0.0001 * batch.rows
+    """Virtual seconds: of each forward 4 ms and 0.1 ms per row."""
+    return batch.work.times * (0.004 + 0.0001 * batch.rows)
 
 
 def run_batch(scheduler: StepScheduler, batch: Batch, now: float, seconds: Callable[[Batch], float] = affine) -> float:

@@ -13,9 +13,9 @@ from torch import Tensor
 from models.architecture import architecture_dict
 from models.checkpoint import CheckpointConfig, CheckpointError
 from models.importing import UNKNOWN_LICENCE, Imported, class_names, description
+from models.keys import Rules, renamed, translate
 from models.mar.config import MARConfig
 from models.mar.consistency import fitting_tokenizer
-from models.mar.keys import Rules, renamed, translate
 from models.mar.network import MAR
 from models.official import numbered, read_official, shape_of
 from models.weights import save_checkpoint

@@ -1,4 +1,4 @@
-"""The training loss of MAR: the head's noise error and variational bound on the unknown tokens.
+"""The training loss of MAR: the head's noise error and variational bound on tokens.
 
 Improved DDPM (arXiv 2102.09672), eq. 4 to 7 and 14 to 16; the bound is not rescaled and teaches the variance alone.
 """
@@ -11,7 +11,6 @@ from torch import Tensor
 
 from models.mar.diffusion import Coefficients, Posterior, Process, posterior
 from models.mar.head import DiffusionHead
-from models.mar.network import MAR
 
 HALF_LEVEL = 1.0 / 255.0  # of pixels in [-1, 1]; the published loss keeps it for latents
 EDGE = 0.999
@@ -72,24 +71,3 @@ def likelihood(x0: Tensor, model: Posterior) -> Tensor:
 def _normal_cdf(u: Tensor) -> Tensor:
     """The tanh approximation."""
     return 0.5 * (1.0 + torch.tanh(math.sqrt(2.0 / math.pi) * (u + 0.044715 * u.pow(3))))
-
-
-def masked_loss(
-    network: MAR,
-    criterion: DiffusionLoss,
-    tokens: Tensor,
-    labels: Tensor,
-    known: Tensor,
-    repeats: int = 4,
-    generator: torch.Generator | None = None,
-) -> Tensor:
-    """The mean loss over the unknown tokens of tokens [B, L, C], labels [B], known bool [B, L].
-
-    Each is noised `repeats` times, to levels of their own. The published recipe uses 4.
-    """
-    z, unknown = network(tokens, labels, known)
-    x0 = tokens[unknown].float().repeat(repeats, 1)
-    device = tokens.device
-    t = torch.randint(criterion.train_steps, (len(x0),), generator=generator, device=device)
-    noise = torch.randn(x0.shape, generator=generator, device=device)
-    return criterion(network.head, x0, z.repeat(repeats, 1), t, noise).total.mean()

@@ -22,7 +22,10 @@ def read_architectures(path: Path, config: CheckpointConfig) -> tuple[UViTConfig
         check_defaults(parse_architecture(Sampling, config.decoding, "decoding"), config)
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from None
-    tokenizer = read_tokenizer(tokenizer_directory(path, config))
+    place = tokenizer_directory(path, config)
+    tokenizer = read_tokenizer(place)
+    if not tokenizer.codebook_size:
+        raise CheckpointError(f"{path}: a maskgit needs a tokenizer with codes, {place} has latents")
     names = config.vocabulary if network.words else config.classes
     pairs = (
         ("codebook_size", network.codebook_size, tokenizer.codebook_size, "its tokenizer has"),

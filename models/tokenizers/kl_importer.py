@@ -10,10 +10,10 @@ from torch import Tensor
 from models.architecture import architecture_dict
 from models.checkpoint import CheckpointConfig, CheckpointError
 from models.importing import UNKNOWN_LICENCE, Imported, description
-from models.mar.keys import Rules, renamed, translate
+from models.keys import Rules, renamed, translate
+from models.official import numbered, read_official, shape_of
 from models.tokenizers.kl import KLAutoencoder
 from models.tokenizers.kl_config import KLConfig
-from models.official import numbered, read_official, shape_of
 from models.weights import save_checkpoint
 
 OFFICIAL: Rules = (

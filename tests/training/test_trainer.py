@@ -14,20 +14,33 @@ from torch import nn
 
 from models.architecture import architecture_dict
 from models.checkpoint import CheckpointConfig
+from models.mar.config import MARConfig
+from models.mar.network import MAR
 from models.maskgit.config import UViTConfig
 from models.maskgit.network import UViT
+from models.tokenizers.kl import KLAutoencoder
+from models.tokenizers.kl_config import KLConfig
 from models.tokenizers.vqgan import VQGAN
 from models.tokenizers.vqgan_config import VQGANConfig
 from models.weights import save_checkpoint
 from training.data import load
+from training.data.latents import LatentSet
 from training.data.tokens import TokenSet
 from training.ema import Ema
 from training.journal import read_journal
+from training.objectives.autoencoder import AutoencoderTask
+from training.objectives.masked_latents import MaskedLatentTask
 from training.objectives.masked_tokens import MaskedTokenTask
 from training.objectives.task import Task
 from training.objectives.tokenizer import TokenizerTask
 from training.randomness import Batches
-from training.settings import MaskedTokenSettings, TokenizerSettings, TrainSettings
+from training.settings import (
+    AutoencoderSettings,
+    MaskedLatentSettings,
+    MaskedTokenSettings,
+    TokenizerSettings,
+    TrainSettings,
+)
 from training.trainer import Trainer
 
 SETTINGS = TrainSettings(steps=8, batch=16, lr=1e-3, warmup=2, bf16=False, log_every=2, save_every=2, sample_every=100)
@@ -55,11 +68,29 @@ def token_task(dropout: float = 0.1) -> Task:
     return MaskedTokenTask(UViT(config), tokens, MaskedTokenSettings(), lambda network: white)
 
 
+def autoencoder_task() -> Task:
+    torch.manual_seed(0)
+    settings = AutoencoderSettings(adversarial=0.1, adversarial_from=0.3)
+    return AutoencoderTask(KLAutoencoder(KLConfig.preset("tiny")), load("shapes", "train"), settings, None)
+
+
+def latent_task(dropout: float = 0.1) -> Task:
+    torch.manual_seed(0)
+    config = replace(MARConfig.preset("tiny"), dropout=dropout)
+    moments = torch.randn(2, 2, 64, config.length, config.token_channels).half()
+    latents = LatentSet(moments[0], moments[1].abs(), torch.arange(64) % 4)
+    white = torch.zeros(1, 4, 4, dtype=torch.uint8)
+    return MaskedLatentTask(MAR(config), latents, MaskedLatentSettings(repeats=2), lambda network: white)
+
+
+TASKS = [tokenizer_task, autoencoder_task, token_task, latent_task]
+
+
 def trainer(task: Task, place: Path) -> Trainer:
     return Trainer(task, SETTINGS, place, Accelerator(cpu=True))
 
 
-@pytest.mark.parametrize("make", [tokenizer_task, token_task])
+@pytest.mark.parametrize("make", TASKS)
 def test_killed_and_resumed_equals_undisturbed(make, tmp_path: Path) -> None:
     whole = trainer(make(), tmp_path / "whole")
     whole.run()
@@ -86,16 +117,11 @@ def test_killed_and_resumed_equals_undisturbed(make, tmp_path: Path) -> None:
     assert strip[0] == strip[1] and [e["step"] for e in strip[0]] == [2, 4, 6, 8]
 
 
-def test_training_changes_the_weights_and_lowers_the_loss(tmp_path: Path) -> None:
-    task = tokenizer_task()
-    run = Trainer(
-        task,
-        TrainSettings(steps=40, batch=32, lr=3e-3, warmup=2, bf16=False, log_every=1),
-        tmp_path,
-        Accelerator(cpu=True),
-    )
-    run.run()
-    curve = [entry["loss/l1"] for entry in read_journal(tmp_path)]
+@pytest.mark.parametrize(("make", "name"), [(tokenizer_task, "l1"), (autoencoder_task, "l1"), (latent_task, "mse")])
+def test_training_changes_the_weights_and_lowers_the_loss(make, name: str, tmp_path: Path) -> None:
+    settings = TrainSettings(steps=40, batch=32, lr=3e-3, warmup=2, bf16=False, log_every=1)
+    Trainer(make(), settings, tmp_path, Accelerator(cpu=True)).run()
+    curve = [entry[f"loss/{name}"] for entry in read_journal(tmp_path)]
     assert sum(curve[-5:]) < 0.7 * sum(curve[:5])
 
 
@@ -136,18 +162,22 @@ def test_two_processes_train_like_one(tmp_path: Path) -> None:
     assert len(losses[0]) == 20 and losses[0] == pytest.approx(losses[1], abs=1e-5)
 
 
-def test_accumulated_parts_train_like_the_whole_batch(tmp_path: Path) -> None:
+@pytest.mark.parametrize("make", [token_task, latent_task])
+def test_accumulated_parts_train_like_the_whole_batch(make, tmp_path: Path) -> None:
     losses = []
     for parts in (1, 4):
         settings = replace(SETTINGS, steps=20, log_every=1, accumulate=parts)
-        Trainer(token_task(dropout=0.0), settings, tmp_path / str(parts), Accelerator(cpu=True)).run()
-        losses.append([entry["loss/masked"] for entry in read_journal(tmp_path / str(parts))])
+        Trainer(make(dropout=0.0), settings, tmp_path / str(parts), Accelerator(cpu=True)).run()
+        losses.append([entry["loss"] for entry in read_journal(tmp_path / str(parts))])
     assert len(losses[0]) == 20 and losses[0] == pytest.approx(losses[1], abs=1e-5)
+
+
+def test_a_batch_has_a_sample_for_every_share(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="batch of 16 cannot be shared"):
         Trainer(token_task(), replace(SETTINGS, accumulate=17), tmp_path, Accelerator(cpu=True))
 
 
-@pytest.mark.parametrize("make", [tokenizer_task, token_task])
+@pytest.mark.parametrize("make", TASKS)
 def test_data_fetched_ahead_is_the_same(make, tmp_path: Path) -> None:
     runs = [Trainer(make(), replace(SETTINGS, workers=n), tmp_path / str(n), Accelerator(cpu=True)) for n in (0, 3)]
     for run in runs:
@@ -188,6 +218,17 @@ def test_killed_at_random_steps_and_resumed_equals_undisturbed(tmp_path: Path) -
 
 def steps(journal: Path) -> int:
     return journal.read_bytes().count(b"\n") if journal.is_file() else 0
+
+
+def test_what_does_not_decay(tmp_path: Path) -> None:
+    task = latent_task()
+    names = {id(p): name for name, p in task.modules["network"].named_parameters()}
+    groups = trainer(task, tmp_path).optimisers["network"].param_groups
+    decayed, others = ({names[id(p)] for p in group["params"]} for group in groups)
+    assert [group["weight_decay"] for group in groups] == [SETTINGS.weight_decay, 0.0]
+    assert {"token_in.weight", "encoder.0.attn.qkv.weight", "decoder_in.weight"} <= decayed
+    assert {"token_in.bias", "class_embedding.weight", "encoder_positions", "head.leave.weight", "mask_token"} <= others
+    assert len(decayed) + len(others) == len(names)
 
 
 def test_rate_warms_up_and_falls_to_its_floor() -> None:
