@@ -2,14 +2,28 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.decoding.sampling import guide
 from models.layers.linear import pad_rows
 from models.mar.diffusion import Chains, posterior, reverse
-from models.mar.head import DiffusionHead
+
+
+class Head(Protocol):
+    """A diffusion head: see `DiffusionHead`, or `FusedHead`, which is faster."""
+
+    @property
+    def condition(self) -> nn.Module: ...
+
+    @property
+    def dtype(self) -> torch.dtype: ...
+
+    def time(self, t: Tensor) -> Tensor: ...
+
+    def denoise(self, x: Tensor, y: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -60,7 +74,7 @@ class ChainStepper:
     """The head beside its chains. What it knows of each timestep is computed once."""
 
     @torch.no_grad()
-    def __init__(self, head: DiffusionHead, train_steps: int, device: torch.device | str = "cpu") -> None:
+    def __init__(self, head: Head, train_steps: int, device: torch.device | str = "cpu") -> None:
         self.head = head
         self.device = device
         self.chains = Chains(train_steps, device)

@@ -21,6 +21,7 @@ from models.decoding.schedules import continue_counts
 from models.layers.linear import pack_linears
 from models.mar.admission import chain_lengths, check_request
 from models.mar.chain import ChainStepper
+from models.mar.fused import FusedHead
 from models.mar.network import MAR
 from models.mar.order import ChainNoise, CounterChainNoise, reveal_order
 from models.mar.patches import patchify, unpatchify
@@ -57,9 +58,12 @@ class MARDecoder:
         self.probe: Probe | None = None
         self.network = network.to(device=device, dtype=dtype).eval().requires_grad_(False)
         self.tokenizer: Tokenizer = tokenizer.to(device).eval().requires_grad_(False)
-        if device == "cpu" and torch.backends.mkldnn.is_available():
+        packed = device == "cpu" and torch.backends.mkldnn.is_available()
+        head = FusedHead(self.network.head, packed)
+        del self.network.head
+        if packed:
             pack_linears(self.network)
-        self.stepper = ChainStepper(self.network.head, self.config.train_steps, device)
+        self.stepper = ChainStepper(head, self.config.train_steps, device)
         self.slots = StackSlots(self.config, device, dtype)
 
     # -- admission

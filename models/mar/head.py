@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from models.layers.linear import SiluLinear
 from models.mar.activation import silu
 from models.mar.config import MARConfig
 
@@ -30,13 +31,13 @@ class ResidualBlock(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width, eps=1e-6)
-        self.fc1 = nn.Linear(width, width)
+        self.fc1 = SiluLinear(width, width)
         self.fc2 = nn.Linear(width, width)
         self.modulation = nn.Linear(width, 3 * width)
 
     def forward(self, h: Tensor, signal: Tensor) -> Tensor:
         shift, scale, gate = self.modulation(signal).chunk(3, dim=-1)
-        return h + gate * self.fc2(silu(self.fc1(self.norm(h) * (1.0 + scale) + shift)))
+        return h + gate * self.fc2(self.fc1(self.norm(h) * (1.0 + scale) + shift))
 
 
 class DiffusionHead(nn.Module):
@@ -49,7 +50,7 @@ class DiffusionHead(nn.Module):
     def __init__(self, config: MARConfig) -> None:
         super().__init__()
         width, channels = config.head_width, config.token_channels
-        self.time1 = nn.Linear(2 * FREQUENCIES, width)
+        self.time1 = SiluLinear(2 * FREQUENCIES, width)
         self.time2 = nn.Linear(width, width)
         self.condition = nn.Linear(config.decoder_dim, width)
         self.enter = nn.Linear(channels, width)
@@ -71,8 +72,12 @@ class DiffusionHead(nn.Module):
 
     def time(self, t: Tensor) -> Tensor:
         """Original timesteps [N], 0 to T-1 -> [N, W]."""
-        out: Tensor = self.time2(silu(self.time1(time_features(t).to(self.dtype))))
+        out: Tensor = self.time2(self.time1(self.features(t)))
         return out
+
+    def features(self, t: Tensor) -> Tensor:
+        """`time_features` in the precision of the weights."""
+        return time_features(t).to(self.dtype)
 
     @property
     def dtype(self) -> torch.dtype:

@@ -42,9 +42,17 @@ class DiffusionLoss:
 
     def __call__(self, head: DiffusionHead, x0: Tensor, z: Tensor, t: Tensor, noise: Tensor) -> TokenLoss:
         """Tokens x0, noise [M, C] float32, conditions z [M, D], timesteps t [M] -> losses per row."""
+        x = self.noised(x0, t, noise)
+        return self.judged(head(x.to(head.dtype), t, z), x, x0, t, noise)
+
+    def noised(self, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        """Tokens [M, C] at the noise levels t [M]."""
         signal, spread = self.levels[t].split(1, dim=-1)
-        x = signal * x0 + spread * noise
-        found, variance = head(x.to(head.dtype), t, z).float().chunk(2, dim=-1)
+        return signal * x0 + spread * noise
+
+    def judged(self, out: Tensor, x: Tensor, x0: Tensor, t: Tensor, noise: Tensor) -> TokenLoss:
+        """What the head says [M, 2C] of the noised tokens x [M, C]."""
+        found, variance = out.float().chunk(2, dim=-1)
         c = Coefficients(*self.table[t].split(1, dim=-1))
         model = posterior(c, x, found.detach(), variance)
         mean = c.mean_of_x0 * x0 + c.mean_of_x * x

@@ -15,6 +15,7 @@ from models.decoding.slots import KVSlots
 from models.mar.attention import Ragged, Span
 from models.mar.chain import ChainRows, ChainStepper
 from models.mar.config import MARConfig
+from models.mar.fused import FusedHead
 from models.mar.sequence import MARSequence
 from models.mar.step import Wanted
 from models.spec import Sampling
@@ -86,7 +87,8 @@ def test_rows_join_and_leave_in_mid_chain(width: int, threads: int) -> None:
     rng = random.Random(3)
     torch.manual_seed(3)
     count, lengths = 30, (2, 5, 9)
-    stepper = ChainStepper(random_network(config).head, config.train_steps)
+    head = FusedHead(random_network(config, packed=False).head, packed=True)
+    stepper = ChainStepper(head, config.train_steps)
     z = torch.randn(2, count, CONFIG.decoder_dim)
     length = [rng.choice(lengths) for _ in range(count)]
     guided = [rng.random() < 0.5 for _ in range(count)]

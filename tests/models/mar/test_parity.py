@@ -1,5 +1,6 @@
 """The recorded numbers of the published code: network, head, process, chains, loss."""
 
+from copy import deepcopy
 from functools import partial
 
 import pytest
@@ -9,6 +10,7 @@ from torch import Tensor
 from models.mar.chain import ChainRows, ChainStepper
 from models.mar.config import MARConfig
 from models.mar.diffusion import Process, cosine_betas, posterior
+from models.mar.fused import FusedHead
 from models.mar.loss import DiffusionLoss
 from models.mar.network import MAR
 from models.mar.patches import patchify, unpatchify
@@ -106,9 +108,12 @@ def test_schedule(network: MAR) -> None:
     exact(process.posterior_log_variance, io["gen_posterior_log_variance_clipped"])
 
 
-@pytest.fixture
-def stepper(network: MAR) -> ChainStepper:
-    return ChainStepper(network.head, network.config.train_steps)
+@pytest.fixture(params=["as trained", "fused", "packed"])
+def stepper(network: MAR, request: pytest.FixtureRequest) -> ChainStepper:
+    head = deepcopy(network.head)
+    if request.param == "as trained":
+        return ChainStepper(head, network.config.train_steps)
+    return ChainStepper(FusedHead(head, packed=request.param == "packed"), network.config.train_steps)
 
 
 def test_posterior(network: MAR, stepper: ChainStepper) -> None:
