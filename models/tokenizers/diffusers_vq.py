@@ -1,4 +1,4 @@
-"""A `VQModel` of the diffusers library as image tokenizer; needs the extra `diffusers`."""
+"""A `VQModel` of the diffusers library as image tokenizer."""
 
 from typing import Any
 
@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.checkpoint import CheckpointError
 from models.tokenizers.base import Tokenizer
 from models.tokenizers.diffusers_config import DiffusersVQConfig
 from models.tokenizers.microbatch import in_microbatches
@@ -16,17 +15,14 @@ class DiffusersVQ(Tokenizer):
     """The parts of a `VQModel`, under the names they have there.
 
     The VQModel itself sees pixels in [-1, 1]. Images pass in micro-batches on every path, so memory is bounded too.
-    CheckpointError when diffusers is not installed.
     """
 
     config: DiffusersVQConfig
 
     def __init__(self, config: DiffusersVQConfig) -> None:
         super().__init__()
-        try:
-            from diffusers import VQModel
-        except ImportError as error:
-            raise CheckpointError(f"{error}: a diffusers-vq tokenizer needs pip install maskserve[diffusers]") from None
+        from diffusers import VQModel  # seconds of imports: not before there is such a model
+
         self.config = config
         model: Any = VQModel(
             in_channels=config.in_channels,

@@ -1,11 +1,10 @@
-"""The KL autoencoder (`AutoencoderKL` of the diffusers library) between pixels and latents; needs the extra `mar`."""
+"""The KL autoencoder (`AutoencoderKL` of the diffusers library) between pixels and latents."""
 
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from models.checkpoint import CheckpointError
 from models.tokenizers.base import Tokenizer
 from models.tokenizers.kl_config import KLConfig
 from models.tokenizers.microbatch import in_microbatches
@@ -14,7 +13,7 @@ LOG_VARIANCE = (-30.0, 20.0)
 
 
 class KLAutoencoder(Tokenizer):
-    """The parts of an `AutoencoderKL`, under the names they have there. CheckpointError when diffusers is missing.
+    """The parts of an `AutoencoderKL`, under the names they have there.
 
     Images pass in micro-batches on every path without gradients, so an image's bits do not depend on its neighbours.
     `distribution` and `pixels` are for training.
@@ -24,10 +23,8 @@ class KLAutoencoder(Tokenizer):
 
     def __init__(self, config: KLConfig) -> None:
         super().__init__()
-        try:
-            from diffusers import AutoencoderKL
-        except ImportError as error:
-            raise CheckpointError(f"{error}: a kl tokenizer needs pip install maskserve[mar]") from None
+        from diffusers import AutoencoderKL  # seconds of imports: not before there is such a model
+
         self.config = config
         down = ("DownEncoderBlock2D", "AttnDownEncoderBlock2D")
         model: Any = AutoencoderKL(

@@ -1,6 +1,5 @@
 """A VQ of diffusers: the numbers are its own, conversion is strict, an image does not depend on its neighbours."""
 
-import builtins
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +13,10 @@ from safetensors.torch import load_file, save_file
 from models.catalogue import Catalogue
 from models.checkpoint import CheckpointError, problems, read_config
 from models.family import families
-from models.tokenizers.diffusers_config import DiffusersVQConfig
 from models.tokenizers.diffusers_folder import WEIGHTS, find_part, read_sizes
 from models.tokenizers.diffusers_importer import import_diffusers_vq
 from models.tokenizers.diffusers_vq import DiffusersVQ
-from models.tokenizers.kinds import build_tokenizer, load_tokenizer, read_tokenizer
+from models.tokenizers.kinds import load_tokenizer, read_tokenizer
 from models.tokenizers.microbatch import in_microbatches
 from tests.vq_folder import save_kl, save_vq
 
@@ -189,19 +187,6 @@ def test_another_family_is_no_tokenizer(folder: Path, tmp_path: Path) -> None:
     rewrite(tmp_path / "out", family="diffusers-vq", architecture={"resolution": 16, "size": 3})
     with pytest.raises(CheckpointError, match=r"architecture\.size: unknown field"):
         read_tokenizer(tmp_path / "out")
-
-
-def test_without_diffusers_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = builtins.__import__
-
-    def without(name: str, *rest: Any) -> Any:
-        if name == "diffusers":
-            raise ModuleNotFoundError("No module named 'diffusers'")
-        return plain(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(CheckpointError, match=r"pip install maskserve\[diffusers\]"):
-        build_tokenizer(DiffusersVQConfig(resolution=16))
 
 
 @pytest.mark.parametrize("variant", ["plain", "attention between"])
