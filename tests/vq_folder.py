@@ -34,6 +34,8 @@ def save_vq(folder: Path, seed: int = 0, **changes: Any) -> VQModel:
     return model
 
 
-def save_kl(folder: Path) -> None:
+def save_kl(folder: Path, **changes: Any) -> AutoencoderKL:
     torch.manual_seed(0)
-    AutoencoderKL(**SMALL).save_pretrained(folder)
+    model = AutoencoderKL(**SMALL | changes).eval()
+    model.save_pretrained(folder)
+    return model

@@ -44,6 +44,12 @@ def _import_kl(source: Path, out: Path, **options: Any) -> Imported:
     return import_kl(source, out, **options)
 
 
+def _import_diffusers_kl(source: Path, out: Path, **options: Any) -> Imported:
+    from models.tokenizers.kl_folder_importer import import_diffusers_kl
+
+    return import_diffusers_kl(source, out, **options)
+
+
 def _export_mar(directory: Path, out: Path) -> Exported:
     from models.mar.exporter import export_mar
 
@@ -52,7 +58,9 @@ def _export_mar(directory: Path, out: Path) -> Exported:
 
 class MARFamily:
     name = "mar"
-    importers: Mapping[str, Callable[..., Imported]] = MappingProxyType({"mar": _import_mar, "kl": _import_kl})
+    importers: Mapping[str, Callable[..., Imported]] = MappingProxyType(
+        {"mar": _import_mar, "kl": _import_kl, "diffusers-kl": _import_diffusers_kl}
+    )
     exporters: Mapping[str, Callable[[Path, Path], Exported]] = MappingProxyType({"mar": _export_mar})
 
     def spec(self, id: str, path: Path, config: CheckpointConfig) -> DecoderSpec:

@@ -18,7 +18,7 @@ WITHOUT_EFFECT = {"out_channels", "sample_size", "norm_type", "scaling_factor", 
 
 def find_part(folder: Path) -> Path | None:
     """The folder, or a pipeline's subfolder, with a diffusers autoencoder; None when there is none."""
-    return next((folder / part for part in PARTS if KIND in _content(folder / part)), None)
+    return next((folder / part for part in PARTS if KIND in content_of(folder / part)), None)
 
 
 def read_sizes(part: Path, resolution: int | None = None, fallback: int | None = None) -> DiffusersVQConfig:
@@ -27,7 +27,7 @@ def read_sizes(part: Path, resolution: int | None = None, fallback: int | None =
     Pixels a side are `resolution`, else the config's `sample_size`, else `fallback`. CheckpointError, in one line,
     for a model that is no VQ, and for entries that are unknown or not supported.
     """
-    content, place = _content(part), part / CONFIG
+    content, place = content_of(part), part / CONFIG
     if content.get(KIND) != "VQModel":
         raise CheckpointError(f"{place}: {_refusal(str(content.get(KIND)))}")
     side = resolution or content.get("sample_size") or fallback
@@ -50,11 +50,11 @@ def read_sizes(part: Path, resolution: int | None = None, fallback: int | None =
 
 def _refusal(kind: str) -> str:
     if kind.startswith("Autoencoder"):
-        return f"{kind} is continuous: that is for the MAR family, a masked-token generator needs a VQ"
+        return f"{kind} is continuous: a MAR can use it (layout diffusers-kl), a masked-token generator needs a VQ"
     return f"{kind} is no tokenizer; a masked-token generator needs a VQModel"
 
 
-def _content(folder: Path) -> dict[str, Any]:
+def content_of(folder: Path) -> dict[str, Any]:
     """config.json as it is; empty when it cannot be read as a JSON object."""
     try:
         content = json.loads((folder / CONFIG).read_text(encoding="utf-8"))

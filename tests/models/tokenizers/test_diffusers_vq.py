@@ -156,7 +156,7 @@ def test_what_is_not_supported_is_one_line(folder: Path, tmp_path: Path, changes
 
 def test_a_continuous_autoencoder_is_refused(tmp_path: Path) -> None:
     save_kl(tmp_path / "pipeline" / "vae")
-    with pytest.raises(CheckpointError, match=r"AutoencoderKL is continuous.*MAR family.*needs a VQ") as caught:
+    with pytest.raises(CheckpointError, match=r"AutoencoderKL is continuous.*a MAR.*needs a VQ") as caught:
         import_diffusers_vq(tmp_path / "pipeline", tmp_path / "out")
     assert "\n" not in str(caught.value)
 
@@ -182,7 +182,7 @@ def test_damaged_folders_are_one_line(folder: Path, tmp_path: Path) -> None:
 def test_another_family_is_no_tokenizer(folder: Path, tmp_path: Path) -> None:
     import_diffusers_vq(folder, tmp_path / "out")
     rewrite(tmp_path / "out", family="mar")
-    with pytest.raises(CheckpointError, match="a mar is no tokenizer; there are: diffusers-vq, vqgan"):
+    with pytest.raises(CheckpointError, match="a mar is no tokenizer; there are: diffusers-vq, kl, vqgan"):
         read_tokenizer(tmp_path / "out")
     rewrite(tmp_path / "out", family="diffusers-vq", architecture={"resolution": 16, "size": 3})
     with pytest.raises(CheckpointError, match=r"architecture\.size: unknown field"):
