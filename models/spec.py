@@ -19,7 +19,7 @@ class Sampling:
     keep the features of the condition's rows, too.
     `schedule` is cosine | linear | arccos | power:P and gives the masked share over the run.
     `diffusion_steps` is the length of the chain that makes a continuous token (0: the model's own), of which a cheap
-    step runs the share `diffusion_reuse`.
+    step runs the share `diffusion_reuse`; what it estimates the token to be stays within ±`diffusion_clip` (0: any).
     A family reads those that `DecoderSpec.parameters` names.
     """
 
@@ -38,9 +38,12 @@ class Sampling:
     reuse_buffer: bool = False
     diffusion_steps: int = 0
     diffusion_reuse: float = 0.5
+    diffusion_clip: float = 0.0
 
 
-CHAINS = frozenset({"reuse_buffer", "diffusion_steps", "diffusion_reuse"})  # of continuous tokens alone
+CHAINS = frozenset(
+    {"reuse_buffer", "diffusion_steps", "diffusion_reuse", "diffusion_clip"}
+)  # of continuous tokens alone
 TOKEN_PARAMETERS = frozenset(Sampling.__dataclass_fields__) - CHAINS
 
 

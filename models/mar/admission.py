@@ -15,6 +15,8 @@ def check_request(request: GenerationRequest, spec: DecoderSpec, config: MARConf
         raise ValueError(f"guidance_scale is 1 for a model without classes, not {sampling.guidance_scale}")
     if sampling.temperature < 0.0:
         raise ValueError(f"temperature is at least 0, not {sampling.temperature}")
+    if sampling.diffusion_clip < 0.0:
+        raise ValueError(f"diffusion_clip is at least 0, not {sampling.diffusion_clip}")
     chain_lengths(sampling, config)
 
 

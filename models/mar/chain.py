@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Protocol
 
 import torch
@@ -41,6 +42,7 @@ class Chain:
     length: int
     temperature: float
     scale: float
+    bound: float = inf  # of estimates of the token
     done: int = 0
 
     @property
@@ -68,6 +70,7 @@ class ChainRows:
     guided: Tensor  # [G] which of the N
     unconditional: Tensor  # [G, W]
     scale: Tensor  # [G]
+    bound: Tensor | None = None  # [N], where estimates of the tokens are bounded
 
 
 class ChainStepper:
@@ -95,6 +98,7 @@ class ChainStepper:
             )
 
         guided = each([float(len(chain.unconditional) > 0) for chain in chains]).nonzero().squeeze(-1)
+        bounded = any(chain.bound < inf for chain in chains)
         return ChainRows(
             row=each([self.chains.row(chain.length, chain.left - 1) for chain in chains]).long(),
             condition=torch.cat([chain.condition for chain in chains]),
@@ -102,6 +106,7 @@ class ChainStepper:
             guided=guided,
             unconditional=torch.cat([chain.unconditional for chain in chains]),
             scale=each([chain.scale for chain in chains])[guided],
+            bound=each([chain.bound for chain in chains]) if bounded else None,
         )
 
     def run(self, x: Tensor, rows: ChainRows, draws: Tensor) -> Tensor:
@@ -127,5 +132,5 @@ class ChainStepper:
         free = out[len(x) :, : noise.shape[-1]]
         noise = noise.index_put((rows.guided,), guide(noise[rows.guided], free, rows.scale))
         coefficients = self.chains.coefficients(rows.row)
-        p = posterior(coefficients, x, noise, variance)
+        p = posterior(coefficients, x, noise, variance, rows.bound)
         return reverse(coefficients, p, rows.temperature, draw)

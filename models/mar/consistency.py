@@ -62,6 +62,6 @@ def check_defaults(sampling: Sampling, config: CheckpointConfig, network: MARCon
         raise ValueError(f"decoding.diffusion_steps is {sampling.diffusion_steps}, outside 2 to {network.train_steps}")
     if not 0.0 < sampling.diffusion_reuse <= 1.0:
         raise ValueError(f"decoding.diffusion_reuse is {sampling.diffusion_reuse}, no share above 0 and up to 1")
-    for name in ("temperature", "guidance_scale", "reuse", "full_first"):
+    for name in ("temperature", "guidance_scale", "reuse", "full_first", "diffusion_clip"):
         if getattr(sampling, name) < 0:
             raise ValueError(f"decoding.{name} is negative")

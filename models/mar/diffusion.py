@@ -138,9 +138,14 @@ class Posterior:
     x0: Tensor
 
 
-def posterior(c: Coefficients, x: Tensor, noise: Tensor, variance: Tensor) -> Posterior:
-    """From x [N, C] and the head's two outputs, the predicted noise and the share of the variance's range."""
+def posterior(c: Coefficients, x: Tensor, noise: Tensor, variance: Tensor, bound: Tensor | None = None) -> Posterior:
+    """From x [N, C] and the head's two outputs, the predicted noise and the share of the variance's range.
+
+    x0 stays within ±`bound` [N]: a chain begins where an error of the noise is 20,000 times as large in x0.
+    """
     x0 = c.x0_of_x * x - c.x0_of_noise * noise
+    if bound is not None:
+        x0 = x0.clamp(-bound.unsqueeze(-1), bound.unsqueeze(-1))
     share = (variance + 1.0) / 2.0
     return Posterior(
         mean=c.mean_of_x0 * x0 + c.mean_of_x * x,

@@ -28,6 +28,7 @@ PARAMETERS = frozenset(
         "reuse_buffer",
         "diffusion_steps",
         "diffusion_reuse",
+        "diffusion_clip",
     }
 )
 

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.mar.diffusion import Coefficients, Posterior, Process, posterior
 from models.mar.head import DiffusionHead
@@ -30,17 +30,22 @@ class TokenLoss:
         return self.mse + self.vb
 
 
-class DiffusionLoss:
-    """The process that a head is trained on: all of its `train_steps` levels."""
+class DiffusionLoss(nn.Module):
+    """The process that a head is trained on: all of its `train_steps` levels. Nothing of it is stored."""
 
-    def __init__(self, train_steps: int, device: str | torch.device = "cpu") -> None:
+    levels: Tensor
+    table: Tensor
+
+    def __init__(self, train_steps: int) -> None:
+        super().__init__()
         process = Process.of(train_steps, train_steps)
         kept = process.alphas_cumprod
         self.train_steps = train_steps
-        self.levels = torch.stack([kept.sqrt(), (1.0 - kept).sqrt()], dim=-1).float().to(device)  # [T, 2]
-        self.table = process.columns.float().to(device)  # [T, 7]
+        levels = torch.stack([kept.sqrt(), (1.0 - kept).sqrt()], dim=-1)
+        self.register_buffer("levels", levels.float(), persistent=False)  # [T, 2]
+        self.register_buffer("table", process.columns.float(), persistent=False)  # [T, 7]
 
-    def __call__(self, head: DiffusionHead, x0: Tensor, z: Tensor, t: Tensor, noise: Tensor) -> TokenLoss:
+    def forward(self, head: DiffusionHead, x0: Tensor, z: Tensor, t: Tensor, noise: Tensor) -> TokenLoss:
         """Tokens x0, noise [M, C] float32, conditions z [M, D], timesteps t [M] -> losses per row."""
         x = self.noised(x0, t, noise)
         return self.judged(head(x.to(head.dtype), t, z), x, x0, t, noise)

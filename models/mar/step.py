@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
+from math import inf
 
 import torch
 from torch import Tensor
@@ -79,6 +80,7 @@ def begin(
             length=seq.chain_length,
             temperature=seq.request.sampling.temperature,
             scale=seq.scales[seq.step],
+            bound=seq.request.sampling.diffusion_clip or inf,
         )
         for seq, position, start, given in parts
     ]

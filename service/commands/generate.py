@@ -56,6 +56,7 @@ def generate(
     schedule: Annotated[str | None, typer.Option(help="cosine, linear, arccos or power:P.")] = None,
     diffusion_steps: Annotated[int | None, typer.Option(help="Of the chain of a continuous token.")] = None,
     diffusion_reuse: Annotated[float | None, typer.Option(help="The share of these in cheap steps.")] = None,
+    diffusion_clip: Annotated[float | None, typer.Option(help="Bounds their estimates; 0 is off.")] = None,
     plan: Annotated[str | None, typer.Option(help="Tokens per step, as answers report it: 1,2,4+6,6+7.")] = None,
     models: Annotated[
         list[Path] | None, typer.Option("--models", help="Where MODEL is looked for; repeatable.")
@@ -80,6 +81,7 @@ def generate(
         "schedule": schedule,
         "diffusion_steps": diffusion_steps,
         "diffusion_reuse": diffusion_reuse,
+        "diffusion_clip": diffusion_clip,
         "plan": plan,
     }
     given = {name: value for name, value in fields.items() if value is not None}

@@ -58,6 +58,12 @@ class ImageOptions(BaseModel):
         None, ge=2, le=10_000, description="Of the chain that makes a token, for models of continuous tokens."
     )
     diffusion_reuse: Share | None = Field(None, description="The share of these that a cheap step runs.")
+    diffusion_clip: float | None = Field(
+        None,
+        ge=0,
+        le=1000,
+        description="Bounds what they estimate a token to be, in its standard deviations; 0 is off.",
+    )
     plan: str | None = Field(
         None,
         max_length=20_000,

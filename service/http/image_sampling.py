@@ -18,6 +18,7 @@ PLAIN = (
     "full_first",
     "diffusion_steps",
     "diffusion_reuse",
+    "diffusion_clip",
 )
 CHECKED = ("num_inference_steps", "guidance_scale", "schedule", "reuse")  # by functions of their own
 

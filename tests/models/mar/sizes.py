@@ -42,6 +42,7 @@ def requests(draw: DrawFn, config: MARConfig, seed: int) -> GenerationRequest:
         reuse=draw(st.integers(0, 3)),
         full_first=draw(st.integers(0, steps)),
         reuse_buffer=draw(st.booleans()),
+        diffusion_clip=3.0,
     )
     condition = draw(st.none() | st.integers(0, config.num_classes - 1))
     return GenerationRequest("generate", condition, sampling, seed)

@@ -50,6 +50,7 @@ def with_sampling(request: GenerationRequest, **changes: object) -> GenerationRe
         (with_sampling(FINE, diffusion_steps=1001), "diffusion_steps is 2 to 1000, not 1001"),
         (with_sampling(FINE, diffusion_reuse=0.0), "diffusion_reuse"),
         (with_sampling(FINE, temperature=-1.0), "temperature"),
+        (with_sampling(FINE, diffusion_clip=-1.0), "diffusion_clip"),
         (replace(FINE, plan=Plan(((4, 4), (4,)))), "reveals 12 tokens"),
         (with_sampling(FINE, reuse=7), None),
         (replace(FINE, plan=Plan(((2,) * 8,))), "at most 4 reuse steps"),

@@ -63,6 +63,7 @@ def test_a_model_of_one_class_is_not_guidable(tmp_path: Path) -> None:
         ({"decoding": {"diffusion_steps": 1}}, "decoding.diffusion_steps is 1, outside 2 to 1000"),
         ({"decoding": {"diffusion_reuse": 1.5}}, "decoding.diffusion_reuse is 1.5"),
         ({"decoding": {"num_inference_steps": 0}}, "decoding.num_inference_steps is 0"),
+        ({"decoding": {"diffusion_clip": -1.0}}, "decoding.diffusion_clip is negative"),
         ({"decoding": {"temperature": -1.0}}, "decoding.temperature is negative"),
         ({"decoding": {"schedule": "steep"}}, "schedule is cosine"),
         ({"classes": ["one", "two"]}, "num_classes is 4, but the names listed are 2"),

@@ -50,6 +50,7 @@ def random_request(rng: random.Random, seed: int, buffer_kept: bool) -> Generati
         reuse_buffer=buffer_kept,
         diffusion_steps=rng.choice([4, 6]),
         diffusion_reuse=rng.choice([0.5, 1.0]),
+        diffusion_clip=rng.choice([0.0, 0.0, 2.0]),
     )
     return GenerationRequest("generate", rng.choice([None, 0, 1, 2, 3]), sampling, seed)
 

@@ -98,6 +98,18 @@ def test_one_table_holds_chains_of_all_lengths(lengths: set[int], data: st.DataO
     assert process.alphas_cumprod[-1] < 1e-8, "a chain begins in noise"
 
 
+def test_estimates_can_be_bounded_row_by_row() -> None:
+    chains = Chains(1000)
+    c = chains.coefficients(torch.tensor([chains.row(50, 49), chains.row(50, 49), chains.row(50, 10)]))
+    x, wrong = torch.ones(3, 4), torch.full((3, 4), 0.99)  # the noise is 1 where all is noise
+    free = posterior(c, x, wrong, torch.zeros(3, 4))
+    assert float(free.x0[0, 0]) > 100
+    bound = torch.tensor([3.0, float("inf"), 3.0])
+    held = posterior(c, x, wrong, torch.zeros(3, 4), bound)
+    assert torch.equal(held.x0[0], torch.full((4,), 3.0)) and torch.equal(held.x0[1:], free.x0[1:])
+    torch.testing.assert_close(held.mean, c.mean_of_x0 * held.x0 + c.mean_of_x * x)
+
+
 @given(st.integers(10, 400), st.data())
 def test_a_chain_keeps_the_noise_levels_of_training(train_steps: int, data: st.DataObject) -> None:
     steps = data.draw(st.integers(2, train_steps))

@@ -80,13 +80,13 @@ def cases(draw: st.DrawFn) -> Case:
 @given(cases(), st.integers(0, 4))
 def test_any_mix_agrees_with_the_plain_form(case: Case, ahead: int) -> None:
     network = random_network(case.config, packed=False)
+    network.head.leave.weight[case.config.token_channels :] = 0.0  # variances of a random head are beyond all numbers
     weights = official(network)
     if len(set(case.config.grid)) == 1:  # a grid that shapes can show
         heads = (case.config.encoder_heads, case.config.decoder_heads)
         found = infer_mar(Path("x"), weights, heads, case.config.patch)
         assert replace(found, diffusion_steps=case.config.diffusion_steps) == case.config
     decoder = decoder_of(network)
-    decoder.noise = Sines()
     watch = Watch(Naive(case.config, weights))
     decoder.probe = watch.probe
     seqs = admit(decoder, *case.requests)
@@ -95,13 +95,6 @@ def test_any_mix_agrees_with_the_plain_form(case: Case, ahead: int) -> None:
     run(decoder, seqs)
     assert watch.seen == sum(seq.plan.steps * seq.branches for seq in seqs)
     assert decoder.slots.in_use == 0
-
-
-class Sines:
-    """Tokens do not explode: a random head makes of noise what it likes."""
-
-    def normal(self, key: Tensor, position: Tensor, step: Tensor, channels: int) -> Tensor:
-        return torch.sin(position[:, None] + step[:, None] + torch.arange(channels))
 
 
 @given(st.integers(1, 3), st.integers(1, 4), st.integers(1, 4), st.integers(1, 3), st.integers(1, 3))
