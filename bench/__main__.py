@@ -9,10 +9,12 @@ import torch
 
 from bench import batching, machine, overhead, playground, quality, reuse, serving, training
 from bench.context import Bench, Context
+from bench.mar import batching as mar_batching
+from bench.mar import newcomer, recap, runs, steps
 from bench.render import render
 from bench.results import Store
 
-BENCHES: dict[str, Bench] = {
+MASKGIT: dict[str, Bench] = {
     "batching": batching,
     "overhead": overhead,
     "serving": serving,
@@ -21,7 +23,15 @@ BENCHES: dict[str, Bench] = {
     "reuse": reuse,
     "quality": quality,
 }
-CHECKPOINT = Path("checkpoints/maskgit-fashion")
+MAR: dict[str, Bench] = {
+    "mar-batching": mar_batching,
+    "mar-newcomer": newcomer,
+    "mar-steps": steps,
+    "mar-runs": runs,
+    "mar-recap": recap,
+}
+BENCHES = MASKGIT | MAR
+CHECKPOINT, MAR_CHECKPOINT = Path("checkpoints/maskgit-fashion"), Path("checkpoints/mar-fashion")
 
 
 def main() -> int:
@@ -37,10 +47,12 @@ def main() -> int:
         seconds=0.5 if options.quick else options.seconds,
         samples=16 if options.quick else options.samples,
         full=options.full,
-        checkpoint=options.checkpoint if options.checkpoint.is_dir() else None,
+        checkpoint=None,
         store=store,
     )
     for name in options.only or BENCHES:
+        place = options.mar_checkpoint if name in MAR else options.checkpoint
+        checkpoint = place if place.is_dir() else None
         load = machine.look()
         if load.busy and not options.force:
             print(f"{load.cpu_percent:.0f} % busy ({', '.join(load.busiest)}): measurements would mean nothing; ")
@@ -49,31 +61,42 @@ def main() -> int:
         facts = {
             "machine": {**machine.describe(options.device), "dtype": options.dtype},
             "load": machine.load_facts(load),
-            "weights": context.checkpoint.name if context.checkpoint else "random",
+            "weights": checkpoint.name if checkpoint else "random",
             "quick": options.quick,
             "forced": load.busy,
         }
         bench = BENCHES[name]
         store.begin(name, bench.TITLE, facts)
         print(f"== {bench.TITLE} (machine {load.cpu_percent:.0f} % busy)", flush=True)
-        bench.run(replace(context, bench=name))
+        bench.run(replace(context, bench=name, checkpoint=checkpoint))
     if options.out.exists():
         render(options.out, options.out.with_suffix(".md"))
     return 0
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description=__doc__,
+        epilog="\n".join(["benches:", *(f"  {name:14}{bench.TITLE}" for name, bench in BENCHES.items())]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16", "float16"))
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads of the networks")
     parser.add_argument("--only", nargs="+", choices=BENCHES, help="some benches; the others' results are kept")
     parser.add_argument("--out", type=Path, default=Path("docs/bench.json"), help="results; the page lies beside it")
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help="random weights when it does not exist")
+    parser.add_argument("--mar-checkpoint", type=Path, default=MAR_CHECKPOINT, help="the same, of the benches mar-*")
     parser.add_argument("--repeats", type=int, default=5, help="of every comparison, in turn")
     parser.add_argument("--seconds", type=float, default=4.0, help="of one HTTP measurement")
-    parser.add_argument("--samples", type=int, default=1000, help="per setting of the quality sweep")
-    parser.add_argument("--full", action="store_true", help="10,000 samples and three seeds for the best two settings")
+    parser.add_argument("--samples", type=int, default=1000, help="per setting of the quality sweeps")
+    parser.add_argument(
+        "--full",
+        action="store_true",
+        help="10,000 samples and three seeds for the best two settings; MAR-B also in mar-batching and mar-newcomer, "
+        "and eight at once in mar-runs",
+    )
     parser.add_argument("--quick", action="store_true", help="seconds instead of minutes: does everything work?")
     parser.add_argument("--force", action="store_true", help="measure on a busy machine")
     return parser.parse_args()

@@ -1,4 +1,4 @@
-"""A closed loop of requests against an engine in this process: so many in flight, a new one for each that ends."""
+"""Requests against an engine in this process, in a closed loop: so many in flight, a new one for each that ends."""
 
 import threading
 import time
@@ -11,6 +11,7 @@ from pathlib import Path
 from bench.context import Context
 from models.catalogue import Catalogue
 from models.decoder import GenerationRequest
+from models.decoding.plan import Plan
 from models.spec import Sampling
 from service.engine.batch import StepRecord
 from service.engine.engine import Engine
@@ -22,6 +23,8 @@ from service.engine.request import Ticket
 
 @dataclass
 class Driver:
+    """An engine with one model. Tickets are numbered: number i asks for class i, counted round, with seed i."""
+
     engine: Engine
     model: str
     classes: int
@@ -35,9 +38,7 @@ class Driver:
         start = time.perf_counter()
         while done < images:
             while sent < images and sent - done < in_flight:
-                number = next(self.numbers)
-                request = GenerationRequest("generate", number % self.classes, sampling, seed=number)
-                self.engine.submit(Ticket(str(number), self.model, request), mailbox)
+                self.send(sampling, mailbox)
                 sent += 1
             ready.acquire()
             for event in mailbox.take():
@@ -45,6 +46,13 @@ class Driver:
                     raise RuntimeError(event.message)
                 done += isinstance(event, Done)
         return time.perf_counter() - start
+
+    def send(self, sampling: Sampling, mailbox: Mailbox, plan: Plan | None = None, progress: bool = False) -> str:
+        """Submit a request of one image; its ticket's id."""
+        number = next(self.numbers)
+        request = GenerationRequest("generate", number % self.classes, sampling, seed=number, plan=plan)
+        self.engine.submit(Ticket(str(number), self.model, request, progress=progress), mailbox)
+        return str(number)
 
     def watch(self) -> list[StepRecord]:
         """A list to which the engine adds every tick from now on."""
@@ -54,16 +62,20 @@ class Driver:
 
 
 @contextmanager
-def driver(context: Context, directory: Path) -> Iterator[Driver]:
-    """An engine over one checkpoint, warmed up by one image."""
+def driver(
+    context: Context, directory: Path, policy: Policy | None = None, warm: Sampling | None = None
+) -> Iterator[Driver]:
+    """An engine over one checkpoint, with the policy of the device unless one is given.
+
+    It is warmed up by two images, made as `warm` says, else as the checkpoint does by default.
+    """
     catalogue = Catalogue.scan([directory])
     [entry] = catalogue.entries.values()
-    engine = Engine(
-        catalogue, Policy.for_device(context.device), context.device, context.dtype, context.threads
-    ).start()
+    chosen = policy or Policy.for_device(context.device)
+    engine = Engine(catalogue, chosen, context.device, context.dtype, context.threads).start()
     try:
         made = Driver(engine, entry.spec.id, len(entry.spec.classes))
-        made.run(entry.spec.sampling, 2, 2)
+        made.run(warm or entry.spec.sampling, 2, 2)
         yield made
     finally:
         engine.stop()

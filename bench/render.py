@@ -20,12 +20,17 @@ def render(source: Path, target: Path) -> None:
 
 
 def cell(value: Any) -> str:
-    """A number with at most four digits, or a spread."""
-    if isinstance(value, dict):
-        if value["n"] == 1:
-            return _number(value["median"])
-        return f"{_number(value['median'])} ({_number(value['min'])}-{_number(value['max'])})"
-    return _number(value) if isinstance(value, float) else str(value)
+    """A number with at most four digits, a spread as `median (low-high)`, a tail as `p50 / p90 / max`."""
+    match value:
+        case {"p50": half, "p90": most, "max": last}:
+            return " / ".join(map(_number, (half, most, last)))
+        case {"n": 1, "median": only}:
+            return _number(only)
+        case {"median": median, "min": low, "max": high} | {"median": median, "q1": low, "q3": high}:
+            return f"{_number(median)} ({_number(low)}-{_number(high)})"
+        case float():
+            return _number(value)
+    return str(value)
 
 
 def _number(value: float) -> str:

@@ -9,13 +9,28 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-Cell = Any  # str, int, float or a Spread as a dict
+Cell = Any  # str, int, float, or a dict of one of the functions below
 
 
 def spread(values: Iterable[float], digits: int = 4) -> dict[str, float]:
     """min, median and max of repeats."""
     found = sorted(values)
     numbers = {"min": found[0], "median": statistics.median(found), "max": found[-1]}
+    return {**{k: float(f"{v:.{digits}g}") for k, v in numbers.items()}, "n": len(found)}
+
+
+def quartiles(values: Iterable[float], digits: int = 4) -> dict[str, float]:
+    """Quartiles and median of repeats."""
+    found = sorted(values)
+    q1, _, q3 = statistics.quantiles(found, n=4, method="inclusive") if len(found) > 1 else found * 3
+    numbers = {"q1": q1, "median": statistics.median(found), "q3": q3}
+    return {**{k: float(f"{v:.{digits}g}") for k, v in numbers.items()}, "n": len(found)}
+
+
+def tail(values: Iterable[float], digits: int = 4) -> dict[str, float]:
+    """p50, p90 and max of a distribution, by nearest rank."""
+    found = list(values)
+    numbers = {"p50": percentile(found, 0.5), "p90": percentile(found, 0.9), "max": max(found)}
     return {**{k: float(f"{v:.{digits}g}") for k, v in numbers.items()}, "n": len(found)}
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from bench.context import Context
 from bench.models import official_size
 from bench.results import Table, spread
+from bench.walk import admit, release, walk
 from models.decoder import GenerationRequest, Sequence
 from models.decoding.plan import Plan
 from models.maskgit.decoder import MaskGITDecoder
@@ -72,8 +73,7 @@ def _in_turn(context: Context, decoder: MaskGITDecoder, count: int) -> tuple[Tra
         for trace, seqs in pairs:
             _step(context, decoder, seqs, trace)
     for _, seqs in pairs:
-        for seq in seqs:
-            decoder.release(seq)
+        release(decoder, seqs)
     return plain, recap
 
 
@@ -92,8 +92,7 @@ def _targets(context: Context, decoder: MaskGITDecoder) -> None:
             seqs = _admit(decoder, Sampling(), sequences, plan)
             for _ in range(2):
                 _step(context, decoder, seqs, trace)
-            for seq in seqs:
-                decoder.release(seq)
+            release(decoder, seqs)
         excess = [r / f / s for r, f, s in zip(trace.reuse, trace.full, trace.share, strict=True)]
         table.rows.append([targets, trace.share[0], spread(trace.full), spread(trace.reuse), spread(excess)])
         context.say(f"  {targets} targets: {spread(excess)}")
@@ -101,15 +100,11 @@ def _targets(context: Context, decoder: MaskGITDecoder) -> None:
 
 
 def _admit(decoder: MaskGITDecoder, sampling: Sampling, count: int, plan: Plan | None = None) -> list[Sequence]:
-    requests = [GenerationRequest("generate", at, sampling, seed=at, plan=plan) for at in range(count)]
-    return [seq for request in requests for seq in decoder.admit(request)]
+    return admit(decoder, [GenerationRequest("generate", at, sampling, seed=at, plan=plan) for at in range(count)])
 
 
 def _step(context: Context, decoder: MaskGITDecoder, seqs: Seq[Sequence], trace: Trace) -> None:
-    work = decoder.next_work(seqs[0])
-    assert work is not None
-    full = decoder.at_boundary(seqs[0])
-    seconds = context.timed(lambda: decoder.run(work, seqs))
-    (trace.full if full else trace.reuse).append(seconds)
-    if not full:
-        trace.share.append(work.rows / (decoder.config.length + 1))
+    leg = walk(context, decoder, seqs)
+    (trace.full if leg.full else trace.reuse).append(leg.seconds)
+    if not leg.full:
+        trace.share.append(leg.work.rows / (decoder.config.length + 1))

@@ -3,18 +3,8 @@
 from pathlib import Path
 
 from bench.render import cell, render
-from bench.results import Store, Table, percentile, spread
-
-FACTS = {
-    "machine": {
-        "cpu": "CPU X", "cores": 2, "cpu_capability": "AVX2", "memory_gib": 8, "torch": "2.6", "threads": 2,
-        "device": "cpu", "dtype": "float32",
-    },
-    "load": {"cpu_percent": 3.0, "load_average": 0.1, "busiest": []},
-    "weights": "random",
-    "quick": False,
-    "forced": False,
-}  # fmt: skip
+from bench.results import Store, Table, percentile, quartiles, spread, tail
+from tests.bench.contexts import FACTS
 
 
 def test_percentiles_are_values_that_occurred() -> None:
@@ -27,6 +17,12 @@ def test_a_spread_reads_as_median_and_range() -> None:
     assert cell(spread([3.0, 1.0, 2.0])) == "2 (1-3)"
     assert cell(spread([1.234444])) == "1.23"
     assert cell(1234.6) == "1235" and cell("x") == "x"
+
+
+def test_quartiles_and_tails_read_as_what_they_are() -> None:
+    values = [float(n) for n in range(1, 6)]
+    assert cell(quartiles(values)) == "3 (2-4)" and cell(quartiles([7.0])) == "7"
+    assert cell(tail(values)) == "3 / 5 / 5"
 
 
 def test_a_new_run_replaces_its_own_tables_only(tmp_path: Path) -> None:

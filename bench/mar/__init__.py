@@ -1,0 +1,1 @@
+"""Measurements of the MAR family: continuous tokens with a diffusion head."""
