@@ -23,15 +23,19 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from bench.machine import describe
+from models.checkpoint import read_config
+from models.maskgit.config import UViTConfig
 from models.maskgit.network import UViT
 from models.spec import Sampling
+from models.tokenizers.kinds import load_tokenizer
+from models.weights import load_module
 from training.data import load
-from training.data.tokens import TokenSet, load_tokens, save_tokens, tokenise
+from training.data.tokens import TokenSet, load_tokens, tokenise
 from training.evaluate.classifier import load_classifier
 from training.evaluate.frechet import frechet_distance
 from training.evaluate.metrics import assess, balanced_labels, reference, score_samples
-from training.evaluate.report import load_pair
-from training.evaluate.sampling import sample_images, wrap
+from training.evaluate.sampling import sample_images
+from training.generators.maskgit import MaskGITKind
 from training.objectives.masked_tokens import MaskedTokenTask, entropies, logits_where
 from training.objectives.masks import lowest, mask_counts, random_order
 from training.randomness import generator_of
@@ -99,12 +103,16 @@ def stage_of(option: Option, seed: int, budget: Mapping[str, str]) -> GeneratorS
 def tokens_of(split: str, out: Path) -> TokenSet:
     path = out / f"tokens-{split}.safetensors"
     if not path.is_file():
-        _, tokenizer = load_pair(TEACHER)
+        tokenizer = load_tokenizer(TEACHER / "tokenizer")
         new = path.with_name(f"{path.stem}.{time.time_ns()}.safetensors")
         data = load("fashion", split)
-        save_tokens(tokenise(tokenizer, data.images, data.labels, flip=False), new)
+        tokenise(tokenizer, data.images, data.labels, flip=False).save(new)
         new.rename(path)
     return load_tokens(path)
+
+
+def teacher_network() -> UViT:
+    return load_module(UViT(UViTConfig.from_dict(read_config(TEACHER).architecture)), TEACHER)
 
 
 def train(
@@ -113,7 +121,7 @@ def train(
     """The averaged network, and CPU seconds per step unless all of them were done before."""
     stage = stage_of(option, seed, budget)
     torch.manual_seed(stage.train.seed)
-    teacher = load_pair(TEACHER)[0].eval().requires_grad_(False) if stage.objective.distil > 0 else None
+    teacher = teacher_network().eval().requires_grad_(False) if stage.objective.distil > 0 else None
     nothing = torch.zeros(1, 8, 8, dtype=torch.uint8)
     task = MaskedTokenTask(UViT(stage.network), tokens, stage.objective, lambda network: nothing, teacher)
     trainer = Trainer(task, stage.train, place, Accelerator(cpu=True))
@@ -141,9 +149,9 @@ def cross_entropy(network: UViT, tokens: TokenSet) -> float:
 def measure(network: UViT, sampling: Sampling, test: TokenSet, samples: int) -> dict[str, float]:
     classifier = load_classifier()
     real = reference(classifier, load("fashion", "train"), load("fashion", "test"))
-    _, tokenizer = load_pair(TEACHER)
+    tokenizer = load_tokenizer(TEACHER / "tokenizer")
     labels: Tensor = balanced_labels(network.config.num_classes, samples)
-    images = sample_images(wrap(network, tokenizer, sampling, torch.bfloat16), labels, sampling, seed=0)
+    images = sample_images(MaskGITKind().decoder(network, tokenizer, sampling), labels, sampling, seed=0)
     few = assess(classifier, real.drawn.images[:samples], real.drawn.labels[:samples])
     return {
         "cross_entropy": cross_entropy(network, test),

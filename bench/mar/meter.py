@@ -1,29 +1,24 @@
-"""How much of its chains a decoder makes while an engine drives it."""
+"""How much of its chains an engine makes."""
 
 import time
-from collections.abc import Sequence as Seq
-from typing import Any
 
-from models.decoder import IterativeDecoder, Kind, Sequence, Work
+from models.decoder import Kind
+from service.engine.batch import StepRecord
 from service.engine.engine import Engine
 
 BATCHES, POLL = 3, 0.01
 
 
 class ChainMeter:
-    """Looks over the shoulder of one decoder: when each batch of chains was done, and its rows times reverse steps."""
+    """Hears of every batch of chains: when it was done, and its rows times reverse steps."""
 
-    def __init__(self, engine: Engine, decoder: IterativeDecoder) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._done: list[tuple[float, int]] = []
-        self._now = engine.now
-        watched: Any = decoder
-        self._run = watched.run
-        watched.run = self._watch
+        engine.watchers.append(self._saw)
 
-    def _watch(self, work: Work, seqs: Seq[Sequence]) -> None:
-        self._run(work, seqs)
-        if work.kind is Kind.CHAIN:
-            self._done.append((self._now(), work.rows * work.times))
+    def _saw(self, record: StepRecord) -> None:
+        if record.kind is Kind.CHAIN:
+            self._done.append((record.ended, record.rows * record.times))
 
     def rate(self, seconds: float) -> float:
         """Row steps per second in a window about that long, which begins and ends with the end of a batch."""

@@ -110,7 +110,7 @@ class Stand:
         self.newcomer: Sampling = decoder.spec.sampling
         self.sampling = replace(self.newcomer, reuse=0, diffusion_steps=chain)
         self.plan = Plan(((min(TOKENS, length),),) * max(1, length // TOKENS))
-        self.meter = ChainMeter(loop.engine, decoder)
+        self.meter = ChainMeter(loop.engine)
         self.records: list[StepRecord] = loop.watch()
 
     def lone(self) -> float:

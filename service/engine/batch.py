@@ -10,7 +10,7 @@ from service.engine.entry import Entry, Item, Lane, Partial
 
 @dataclass(frozen=True)
 class StepRecord:
-    """A committed batch, for tests and metrics; `full` counts samples at a group's first step."""
+    """A committed batch, for tests and metrics; `full` counts samples at a group's first step, `times` forwards."""
 
     lane: Lane
     samples: int
@@ -20,6 +20,7 @@ class StepRecord:
     predicted: float
     elapsed: float
     ended: float
+    times: int = 1
 
     @property
     def kind(self) -> Kind:
@@ -76,6 +77,7 @@ class Batch:
             predicted=self.predicted,
             elapsed=elapsed,
             ended=now,
+            times=self.work.times,
         )
 
     def holding(self, sequences: Seq[Sequence]) -> tuple[Item, ...]:

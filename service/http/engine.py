@@ -18,14 +18,15 @@ SHOWN = 64  # batches of the first report: what came before somebody looked
 
 
 class BatchReport(BaseModel):
-    """One forward pass. Whose requests shared it is nobody's business."""
+    """One turn of the engine. Whose requests shared it is nobody's business."""
 
     number: int
     model: str
-    kind: str = Field(description="encode, step, preview or finish")
+    kind: str = Field(description="encode, step, chain, preview or finish")
     samples: int
     full: int = Field(description="Samples that took a full step; the other steps reused cached features.")
     rows: int
+    times: int = Field(description="Forward passes; more than one of diffusion chains.")
     ms: float
     ended: float = Field(description="Seconds on the engine's clock.")
 
@@ -86,6 +87,7 @@ def _batch(number: int, record: StepRecord) -> BatchReport:
         samples=record.samples,
         full=record.full,
         rows=record.rows,
+        times=record.times,
         ms=round(1000 * record.elapsed, 2),
         ended=round(record.ended, 4),
     )

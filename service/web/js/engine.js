@@ -5,7 +5,7 @@ import { $, colour, h, sharp, swatch } from "./dom.js";
 
 const WINDOW = 10; // seconds
 const BAR = 7; // pixels
-const KINDS = { full: "full steps", reuse: "reuse steps", preview: "previews", finish: "finished", encode: "encoded" };
+const KINDS = { full: "full steps", reuse: "reuse steps", chain: "diffusion chains", preview: "previews", finish: "finished", encode: "encoded" };
 
 export class EngineView {
   /** onRefused is called with an ApiError that a key would mend. */
