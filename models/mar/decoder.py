@@ -225,7 +225,7 @@ class MARDecoder:
         reuses = sampling.reuse > 0 or (request.plan is not None and request.plan.reuse > 0)
         width = max(config.encoder_dim, config.decoder_dim) * (config.mlp_ratio + 8)
         stacks = branches * config.slots * int(width)
-        chains = branches * config.length * config.head_width * 8
+        chains = branches * config.length * config.head_width * (3 * config.head_depth + 10)
         state = config.length * config.token_channels * 4
         return request.n * (4 * (stacks + chains + state) + (self.slots.branch_bytes * branches if reuses else 0))
 

@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from models.decoding.noise import philox
+from models.decoding.noise import philox, to_normal
 
 ORDER = 1
 CHAIN = 2
@@ -37,15 +37,11 @@ class ChainNoise(Protocol):
 
 
 class CounterChainNoise:
-    """Box-Muller over Philox words, computed in double precision, so that float32 results agree on every device."""
+    """Box-Muller over Philox words."""
 
     def normal(self, key: Tensor, position: Tensor, step: Tensor, channels: int) -> Tensor:
         blocks = math.ceil(channels / WORDS)
         block = torch.arange(blocks, device=key.device).repeat(len(key))  # [N * blocks]
         each, where, when = (t.repeat_interleave(blocks) for t in (key, position, step))
         words = philox(each, where, block * STEPS + when, CHAIN)  # [4, N * blocks]
-        unit = (words.double() + 0.5) * 2.0**-32
-        radius = (-2.0 * unit[::2].log()).sqrt()  # [2, N * blocks]
-        angle = 2.0 * math.pi * unit[1::2]
-        normal = torch.cat([radius * angle.cos(), radius * angle.sin()]).float()
-        return normal.T.reshape(len(key), -1)[:, :channels]
+        return to_normal(words).reshape(len(key), -1)[:, :channels]

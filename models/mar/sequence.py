@@ -62,8 +62,8 @@ class MARSequence(Sequence):
     @property
     def known_mask(self) -> Tensor:
         """bool [L]"""
-        mask = torch.ones_like(self.written, dtype=torch.bool)
-        mask[self.order[sum(self.plan.reveals[: self.step]) :]] = False
+        mask = self.written > 0
+        mask[self.given] = True
         return mask
 
     def branch(self, kept: tuple[int, int] | None) -> Branch:

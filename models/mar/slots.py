@@ -23,7 +23,12 @@ class StackSlots:
 
     def take(self, count: int) -> list[tuple[int, int]]:
         """Slots (encoder, decoder) for `count` branches."""
-        return list(zip(self.encoder.take(count), self.decoder.take(count), strict=True))
+        encoder = self.encoder.take(count)
+        try:
+            return list(zip(encoder, self.decoder.take(count), strict=True))
+        except BaseException:  # lack of memory
+            self.encoder.give(encoder)
+            raise
 
     def give(self, pairs: list[tuple[int, int]]) -> None:
         self.encoder.give([encoder for encoder, _ in pairs])
@@ -31,7 +36,8 @@ class StackSlots:
 
     @property
     def in_use(self) -> int:
-        return self.encoder.in_use
+        """Of the stack that has more of them."""
+        return max(self.encoder.in_use, self.decoder.in_use)
 
     @property
     def branch_bytes(self) -> int:

@@ -11,6 +11,8 @@ from service.engine.entry import Item, Lane
 from service.engine.fairness import Shares, interleave
 from service.engine.policy import Policy
 
+SHARE = 1.25  # of an entry's own time: a batch that costs no more is shared though it outlasts a tick
+CURIOUS = 8  # batches of one in a row after which, and at every power of two from there, two are tried
 REGROWTH = 1.01  # of a cap, per batch that used more than half of it: what lacked memory once is tried again
 
 
@@ -21,6 +23,8 @@ class Queue:
     items: dict[Item, None] = field(default_factory=dict)
     owners: Shares = field(default_factory=Shares)
     cap: float = float("inf")  # rows that memory allowed
+    alone: Item | None = None  # what ran by itself last time while others waited
+    lonely: int = 0  # how many batches in a row that was so
 
 
 class Lanes:
@@ -48,17 +52,24 @@ class Lanes:
         self._queues[lane].cap = max(1, rows // 2)
 
     def rows_cap(self, lane: Lane) -> float:
-        """Rows that a batch may hold; one entry may always run."""
-        cap = min(self._queues[lane].cap, self._costs.rows_within(lane, self._policy.tick_seconds))
+        """Rows that a batch may hold: what a tick has time for, or costs little more than one entry does anyway."""
+        items = self._queues[lane].items
+        least = min((item.work.rows for item in items), default=1)
+        seconds = max(self._policy.tick_seconds, SHARE * self._costs.predict(lane, least))
+        return min(self._most(lane), self._costs.rows_within(lane, seconds))
+
+    def _most(self, lane: Lane) -> float:
+        """Rows that memory and the policy allow."""
         most = self._policy.max_batch_rows
-        return cap if most is None else min(cap, most)
+        return self._queues[lane].cap if most is None else min(self._queues[lane].cap, most)
 
     def times(self, lane: Lane, items: tuple[Item, ...], rows: int) -> int:
         """How often a batch's forward is repeated: as the tick's time allows, until one of `items` has had enough."""
         due = min(item.work.times for item in items)
         if due == 1 or not self._costs.knows(lane):
             return 1
-        return max(1, min(due, int(self._policy.tick_seconds / self._costs.predict(lane, rows))))
+        seconds = self._costs.predict(lane, rows)
+        return due if seconds <= 0.0 else max(1, min(due, int(self._policy.tick_seconds / seconds)))
 
     def charge(self, lane: Lane, items: tuple[Item, ...], rows: int, elapsed: float) -> None:
         """Book measured seconds to whom they served."""
@@ -74,13 +85,15 @@ class Lanes:
     def choose(self, now: float, alone: bool) -> Lane | None:
         """Priority, then the least served model, then its least served lane.
 
+        Ageing lifts a lane up to the best priority that somebody asked for, never above newcomers of the same.
         `alone`: a single request runs, so its previews delay nobody else and go first.
         """
         lanes = [lane for lane, queue in self._queues.items() if queue.items]
         if not lanes:
             return None
         if len(lanes) > 1:
-            levels = {lane: self._level(lane, now) for lane in lanes}
+            asked = min(item.job.ticket.priority for lane in lanes for item in self._queues[lane].items)
+            levels = {lane: max(asked, self._level(lane, now)) for lane in lanes}  # age competes, it does not rule
             best = min(levels.values())
             lanes = [lane for lane in lanes if levels[lane] == best]
         if alone:
@@ -98,10 +111,32 @@ class Lanes:
         queue.owners.least(dict.fromkeys(item.job.ticket.owner for item in queue.items))
         chosen = tuple(queue.items)
         if sum(item.work.rows for item in chosen) > cap:
-            chosen = tuple(takewhile(_within(cap), self._ordered(lane, queue, now)))
+            ordered = self._turns_of(lane, queue, now)
+            chosen = tuple(takewhile(_within(cap), ordered))
+            if len(chosen) == 1:
+                chosen = self._with_company(lane, queue, ordered)
+        queue.alone = chosen[0] if len(chosen) < min(2, len(queue.items)) else None
+        if queue.alone is None:
+            queue.lonely = 0
         for item in chosen:
             del queue.items[item]
         return chosen
+
+    def _turns_of(self, lane: Lane, queue: Queue, now: float) -> list[Item]:
+        """In order, but what filled the last batch by itself lets its equals go first."""
+        ordered = self._ordered(lane, queue, now)
+        first, *others = ordered
+        if others and first is queue.alone and others[0].job.ticket.priority <= first.job.ticket.priority:
+            return [*others, first]
+        return ordered
+
+    def _with_company(self, lane: Lane, queue: Queue, ordered: list[Item]) -> tuple[Item, ...]:
+        """The first one, now and then with the second: from batches of one nobody learns what two would cost."""
+        queue.lonely += 1
+        due = queue.lonely >= CURIOUS and queue.lonely.bit_count() == 1
+        both = tuple(ordered[:2])
+        fits = self._costs.knows(lane) and sum(item.work.rows for item in both) <= self._most(lane)
+        return both if due and fits else both[:1]
 
     def _ordered(self, lane: Lane, queue: Queue, now: float) -> list[Item]:
         row_seconds = self._costs.predict(lane, 1)

@@ -173,6 +173,31 @@ def test_previews_show_what_is_known_and_change_nothing(decoder: MARDecoder) -> 
     assert np.array_equal(final.tokens, plain.tokens.numpy()) and decoder.next_work(watched) is None
 
 
+def test_previews_know_what_was_written_inside_a_group(decoder: MARDecoder) -> None:
+    """There positions rise, they do not follow the order."""
+    [watched] = admit(decoder, replace(FINE, plan=Plan(((2, 3, 5), (6,))), partials=3))
+    for made in (2, 5, 10, 16):
+        before = watched.tokens.clone()
+        step(decoder, [watched])
+        known = decoder.snapshot(watched).known
+        assert int(known.sum()) == made and torch.equal(
+            (watched.tokens != before).any(-1) | (before != 0).any(-1), known
+        )
+
+
+def test_lack_of_memory_for_one_stack_keeps_no_slot_of_the_other(
+    decoder: MARDecoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> None:
+        raise MemoryError
+
+    [seq] = admit(decoder, with_sampling(FINE, reuse=1))
+    monkeypatch.setattr(decoder.slots.decoder, "_grow", full)
+    with pytest.raises(MemoryError):
+        decoder.run(decoder.next_work(seq), [seq])  # type: ignore[arg-type]
+    assert decoder.slots.encoder.in_use == decoder.slots.decoder.in_use == 0
+
+
 def test_chains_differ_in_length_and_come_to_an_end(decoder: MARDecoder) -> None:
     request = with_sampling(FINE, diffusion_steps=7, diffusion_reuse=0.6, reuse=1, num_inference_steps=4)
     seq = admit(decoder, request)[0]

