@@ -103,6 +103,14 @@ class Artifact:
     extra: dict[str, object] = field(default_factory=dict)
 
 
+class Misfit(ValueError):
+    """A request that a model cannot do. `param` names what is wrong, as clients call it."""
+
+    def __init__(self, param: str, message: str) -> None:
+        super().__init__(message)
+        self.param = param
+
+
 class PoisonedRows(ArithmeticError):
     """Some sequences of a batch produced non-finite values; nothing was committed."""
 
@@ -117,7 +125,7 @@ class IterativeDecoder(Protocol):
     spec: DecoderSpec
 
     def admit(self, request: GenerationRequest) -> list[Sequence]:
-        """Cheap: build the state of the `n` samples. Raises ValueError when the request does not fit."""
+        """Cheap: build the state of the `n` samples. Raises ValueError, better Misfit, for what does not fit."""
         ...
 
     def next_work(self, seq: Sequence) -> Work | None:
@@ -125,9 +133,9 @@ class IterativeDecoder(Protocol):
         ...
 
     def run(self, work: Work, seqs: Seq[Sequence]) -> None:
-        """ONE forward for all (ENCODE, STEP, CHAIN): each with its own schedule, temperature, guidance and noise.
+        """ONE forward for all (ENCODE, STEP), each with its own schedule, temperature, guidance and noise.
 
-        `work.times` forwards of a chain, at most as many as are due for every one of `seqs`.
+        CHAIN: `work.times` of them, at most as many as are due for every one of `seqs`.
         """
         ...
 

@@ -40,11 +40,19 @@ def description(card: Path | None, source: Path, licence: str, defaults: Mapping
     return kept if licence == UNKNOWN_LICENCE else {**kept, "licence": licence}
 
 
+def forbids_commerce(licence: str) -> bool:
+    """Whether the name of a licence says so, as Creative Commons' do: CC-BY-NC-4.0."""
+    return "NC" in licence.upper().split("-")
+
+
 def class_names(path: Path | None, count: int) -> list[str]:
     """One per line of a text file, "class 0" and so on without one. CheckpointError where there are not `count`."""
     if path is None:
         return [f"class {index}" for index in range(count)]
-    names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    try:
+        names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except UnicodeDecodeError:
+        raise CheckpointError(f"{path}: not a text file of class names") from None
     if len(names) != count or not all(names):
         raise CheckpointError(f"{path}: {len(names)} lines, but the model has {count} classes")
     return names

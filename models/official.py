@@ -17,28 +17,40 @@ from models.weights import load_state, mismatches
 def read_official(source: Path, nested: str | None = None) -> dict[str, Tensor]:
     """The state dict of a `.safetensors` file or of a torch file, on the CPU, floats as float32.
 
-    Torch files are read with `weights_only=True`; `nested` names the entry that may hold the state
-    dict. CheckpointError, in one line, for anything that is not name -> tensor.
+    `nested` names the entry that may hold the state dict. CheckpointError, in one line, for anything that is not
+    name -> tensor.
     """
-    content: Any
+    content = read_content(source)
+    if isinstance(content, dict) and nested in content:
+        content = content[nested]
+    state = state_of(source, content)
+    return {key: v.float() if v.is_floating_point() else v for key, v in state.items()}
+
+
+def read_content(source: Path) -> Any:
+    """What a `.safetensors` file or a torch file holds, on the CPU; torch files are read with `weights_only=True`.
+
+    CheckpointError, in one line, for anything else.
+    """
     try:
         if source.suffix == ".safetensors":
-            content = load_file(source)
-        else:
-            content = torch.load(source, map_location="cpu", weights_only=True)
+            return load_file(source)
+        return torch.load(source, map_location="cpu", weights_only=True)
     except OSError as error:
         raise CheckpointError(f"{source}: {error.strerror or error}") from None
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{source}: cannot be read as plain weights: {reason}") from None
-    if isinstance(content, dict) and nested in content:
-        content = content[nested]
+
+
+def state_of(source: Path, content: Any) -> dict[str, Tensor]:
+    """`content` of the file `source` as a state dict. CheckpointError where it is none."""
     if not isinstance(content, dict):
         raise CheckpointError(f"{source}: holds a {type(content).__name__}, not a state dict")
-    strangers = [str(key) for key, value in content.items() if not isinstance(value, Tensor)]
+    strangers = [str(key) for key, value in content.items() if not (isinstance(key, str) and isinstance(value, Tensor))]
     if strangers:
         raise CheckpointError(f"{source}: not tensors: {', '.join(strangers[:3])}")
-    return {key: v.float() if v.is_floating_point() else v for key, v in content.items()}
+    return content
 
 
 def official_state(module: nn.Module, directory: Path) -> dict[str, Tensor]:
@@ -70,11 +82,14 @@ def check_fits(source: Path, state: Mapping[str, Tensor], build: Callable[[], nn
         raise CheckpointError(f"{source}: {'; '.join(wrong)}")
 
 
-def shape_of(source: Path, state: Mapping[str, Tensor], key: str) -> tuple[int, ...]:
-    """The shape of one tensor; CheckpointError names the key when the file lacks it."""
+def shape_of(source: Path, state: Mapping[str, Tensor], key: str, sides: int = 1) -> tuple[int, ...]:
+    """The shape of one tensor of `sides` sides at least; CheckpointError names the key when the file has none such."""
     if key not in state:
         raise CheckpointError(f"{source}: {key} is missing, so this is another layout")
-    return tuple(state[key].shape)
+    shape = tuple(state[key].shape)
+    if len(shape) < sides or 0 in shape:
+        raise CheckpointError(f"{source}: wrong shape {key} is {list(shape)}, so this is another layout")
+    return shape
 
 
 def numbered(state: Mapping[str, Tensor], prefix: str) -> int:

@@ -41,10 +41,10 @@ class Sampling:
     diffusion_clip: float = 0.0
 
 
-CHAINS = frozenset(
+CHAIN_PARAMETERS = frozenset(
     {"reuse_buffer", "diffusion_steps", "diffusion_reuse", "diffusion_clip"}
 )  # of continuous tokens alone
-TOKEN_PARAMETERS = frozenset(Sampling.__dataclass_fields__) - CHAINS
+TOKEN_PARAMETERS = frozenset(Sampling.__dataclass_fields__) - CHAIN_PARAMETERS
 
 
 @dataclass(frozen=True)

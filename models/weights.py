@@ -33,11 +33,11 @@ def save_checkpoint(
     Floating tensors are stored as `dtype`; CheckpointError when a value does not survive that
     (overflow or a NaN). The model card is the caller's.
     """
-    directory.mkdir(parents=True, exist_ok=True)
     tensors = {key: _stored(value, dtype) for key, value in state.items()}
     for key, value in tensors.items():
         if value.is_floating_point() and not value.isfinite().all():
             raise CheckpointError(f"{directory}: {key} is not finite as {dtype}")
+    directory.mkdir(parents=True, exist_ok=True)
     weights = directory / f".{WEIGHTS}.new"
     save_file(tensors, weights)
     weights.chmod(0o644)  # safetensors writes for its owner alone

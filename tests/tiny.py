@@ -77,7 +77,7 @@ def tiny_mar_checkpoint(
         architecture=architecture_dict(replace(sizes, dropout=0.0)),
         tokenizer="tokenizer",
         classes=[*CLASSES, *(f"class {i}" for i in range(len(CLASSES), sizes.num_classes))][: sizes.num_classes],
-        decoding={"num_inference_steps": 6, "guidance_scale": 2.0},
+        decoding={"num_inference_steps": 6, "guidance_scale": 2.0 if sizes.num_classes > 1 else 1.0},
         quality={"low": 2, "medium": 4, "high": 8},
         **common,
     )

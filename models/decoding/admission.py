@@ -1,4 +1,4 @@
-"""What a request asks of a grid: which tokens are to be made, in which plan. ValueError where it does not fit."""
+"""What a request asks of a grid: which tokens are to be made, in which plan. Misfit where it does not fit."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.decoder import Condition, GenerationRequest
+from models.decoder import Condition, GenerationRequest, Misfit
 from models.decoding.noise import Purpose, sequence_key, uniform
 from models.decoding.plan import Plan, grouped
 from models.decoding.schedules import reveal_counts
@@ -19,24 +19,24 @@ Counts = Callable[[str, int, int], list[int]]  # (schedule, tokens, steps) -> to
 def check_class(condition: Condition | None, classes: int) -> None:
     """None, or the index of a class."""
     if condition is not None and (not isinstance(condition, int) or not 0 <= condition < classes):
-        raise ValueError(f"the class index is below {classes}, not {condition}")
+        raise Misfit("prompt", f"the class index is below {classes}, not {condition}")
 
 
 def check_shapes(request: GenerationRequest, spec: DecoderSpec, token: tuple[int, ...] = ()) -> None:
     """Sizes and ranges of what a caller may hand over; `token` is the shape of one token."""
     width, height = spec.size
     if request.n < 1:
-        raise ValueError(f"n is at least 1, not {request.n}")
+        raise Misfit("n", f"n is at least 1, not {request.n}")
     if request.image is not None and request.image.shape[:2] != (height, width):
-        raise ValueError(f"the image is {width}x{height} pixels, not {_size(request.image)}")
+        raise Misfit("image", f"the image is {width}x{height} pixels, not {_size(request.image)}")
     if request.mask is not None and request.mask.shape != (height, width):
-        raise ValueError(f"the mask is {width}x{height} pixels, not {_size(request.mask)}")
+        raise Misfit("mask", f"the mask is {width}x{height} pixels, not {_size(request.mask)}")
     if request.tokens is not None and request.tokens.shape != (spec.length, *token):
-        raise ValueError(f"the token grid has {spec.length} tokens, not {len(request.tokens)}")
+        raise Misfit("image_id", f"the token grid has {spec.length} tokens, not {len(request.tokens)}")
     if request.tokens is not None and not np.isfinite(request.tokens).all():
-        raise ValueError("the token grid has numbers that are not finite")
+        raise Misfit("image_id", "the token grid has numbers that are not finite")
     if request.task != "generate" and request.image is None and request.tokens is None:
-        raise ValueError(f"{request.task} needs an image or a token grid")
+        raise Misfit("image", f"{request.task} needs an image or a token grid")
 
 
 def unknown_tokens(request: GenerationRequest, spec: DecoderSpec) -> list[Tensor]:
@@ -46,11 +46,11 @@ def unknown_tokens(request: GenerationRequest, spec: DecoderSpec) -> list[Tensor
         return [torch.ones(length, dtype=torch.bool)] * request.n
     if request.task == "edit":
         if request.mask is None:
-            raise ValueError("an edit needs a mask")
+            raise Misfit("mask", "an edit needs a mask")
         cells = request.mask.reshape(rows, spec.size[1] // rows, columns, spec.size[0] // columns)
         mask = torch.from_numpy(cells.any(axis=(1, 3)).reshape(-1))
         if not mask.any():
-            raise ValueError("the mask leaves nothing to be made")
+            raise Misfit("mask", "the mask leaves nothing to be made")
         return [mask] * request.n
     count = max(1, round(request.strength * length))
     return [_some_tokens(request.seed, sample, length, count) for sample in range(request.n)]
@@ -71,14 +71,18 @@ def choose_plan(request: GenerationRequest, spec: DecoderSpec, unknown: int, cou
     if plan is None:
         steps = min(sampling.num_inference_steps, unknown)
         if not 1 <= steps <= spec.max_steps:
-            raise ValueError(f"num_inference_steps is 1 to {spec.max_steps}, not {sampling.num_inference_steps}")
+            raise Misfit(
+                "num_inference_steps",
+                f"num_inference_steps is 1 to {spec.max_steps}, not {sampling.num_inference_steps}",
+            )
         plan = _planned(counts, sampling.schedule, unknown, steps, sampling.reuse, sampling.full_first)
     if plan.total != unknown:
-        raise ValueError(f"the plan reveals {plan.total} tokens, the request leaves {unknown} unknown")
+        raise Misfit("plan", f"the plan reveals {plan.total} tokens, the request leaves {unknown} unknown")
     if plan.steps > spec.max_steps:
-        raise ValueError(f"the plan has {plan.steps} steps, more than {spec.max_steps}")
+        raise Misfit("plan", f"the plan has {plan.steps} steps, more than {spec.max_steps}")
     if max(map(len, plan.groups)) > 1 + spec.max_reuse:
-        raise ValueError(f"a step of this model is followed by at most {spec.max_reuse} reuse steps")
+        asked = "reuse" if request.plan is None else "plan"
+        raise Misfit(asked, f"a step of this model is followed by at most {spec.max_reuse} reuse steps")
     return plan
 
 

@@ -5,6 +5,7 @@ and torch version draws the same numbers.
 """
 
 import hashlib
+import math
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
@@ -93,6 +94,17 @@ def uniform(key: Tensor, step: Tensor, purpose: Purpose, position: Tensor) -> Te
 def to_unit(bits: Tensor) -> Tensor:
     """32-bit words as fp32 in the open interval (0, 1): their upper 23 bits, centred."""
     return ((bits >> 9).to(torch.float32) + 0.5) * 2.0**-23
+
+
+def to_normal(words: Tensor) -> Tensor:
+    """32-bit words [4, R] as standard normal fp32 [R, 4], by Box-Muller.
+
+    Computed in double precision, so that float32 results agree on every device.
+    """
+    unit = (words.double() + 0.5) * 2.0**-32
+    radius = (-2.0 * unit[::2].log()).sqrt()  # [2, R]
+    angle = 2.0 * math.pi * unit[1::2]
+    return torch.cat([radius * angle.cos(), radius * angle.sin()]).float().T
 
 
 def philox(key: Tensor, c0: Tensor, c1: Tensor, c2: int = 0) -> Tensor:

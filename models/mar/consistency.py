@@ -2,15 +2,10 @@
 
 from pathlib import Path
 
-from models.architecture import parse_architecture
 from models.checkpoint import CheckpointConfig, CheckpointError, tokenizer_directory
-from models.decoding.schedules import parse as parse_schedule
 from models.mar.config import MARConfig
-from models.spec import Sampling
 from models.tokenizers.kinds import read_tokenizer
 from models.tokenizers.kl_config import KLConfig
-
-MAX_STEPS = 256
 
 
 def read_architectures(path: Path, config: CheckpointConfig) -> tuple[MARConfig, KLConfig]:
@@ -20,7 +15,6 @@ def read_architectures(path: Path, config: CheckpointConfig) -> tuple[MARConfig,
     """
     try:
         network = MARConfig.from_dict(config.architecture)
-        check_defaults(parse_architecture(Sampling, config.decoding, "decoding"), config, network)
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from None
     if network.num_classes != len(config.classes):
@@ -50,18 +44,3 @@ def fitting_tokenizer(path: Path, network: MARConfig, place: Path) -> KLConfig:
 
 def _size(grid: tuple[int, ...]) -> str:
     return "x".join(map(str, grid))
-
-
-def check_defaults(sampling: Sampling, config: CheckpointConfig, network: MARConfig) -> None:
-    """ValueError for default sampling parameters that no request could run with."""
-    parse_schedule(sampling.schedule)
-    for name, steps in [("decoding.num_inference_steps", sampling.num_inference_steps), *config.quality.items()]:
-        if not 1 <= steps <= MAX_STEPS:
-            raise ValueError(f"{name} is {steps}, outside 1 to {MAX_STEPS}")
-    if sampling.diffusion_steps and not 2 <= sampling.diffusion_steps <= network.train_steps:
-        raise ValueError(f"decoding.diffusion_steps is {sampling.diffusion_steps}, outside 2 to {network.train_steps}")
-    if not 0.0 < sampling.diffusion_reuse <= 1.0:
-        raise ValueError(f"decoding.diffusion_reuse is {sampling.diffusion_reuse}, no share above 0 and up to 1")
-    for name in ("temperature", "guidance_scale", "reuse", "full_first", "diffusion_clip"):
-        if getattr(sampling, name) < 0:
-            raise ValueError(f"decoding.{name} is negative")

@@ -6,15 +6,17 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from models.architecture import parse_architecture
 from models.checkpoint import CheckpointConfig, checkpoint_hash
 from models.decoder import IterativeDecoder
+from models.defaults import Limits, read_defaults
 from models.exporting import Exported
 from models.family import Understood
 from models.importing import Imported
-from models.mar.consistency import MAX_STEPS, read_architectures
+from models.mar.consistency import read_architectures
 from models.prompts import understand_class
-from models.spec import DecoderSpec, Sampling
+from models.spec import DecoderSpec
+
+MAX_STEPS, MAX_REUSE = 256, 8
 
 PARAMETERS = frozenset(
     {
@@ -66,7 +68,14 @@ class MARFamily:
 
     def spec(self, id: str, path: Path, config: CheckpointConfig) -> DecoderSpec:
         network, tokenizer = read_architectures(path, config)
-        sampling = parse_architecture(Sampling, config.decoding, "decoding")
+        limits = Limits(
+            parameters=PARAMETERS,
+            max_steps=min(network.length, MAX_STEPS),
+            max_reuse=MAX_REUSE,
+            guidable=network.num_classes > 1,
+            max_diffusion_steps=network.train_steps,
+        )
+        sampling, quality = read_defaults(path, config, limits)
         return DecoderSpec(
             id=id,
             family=self.name,
@@ -76,17 +85,17 @@ class MARFamily:
             grid=network.grid,
             classes=tuple(config.classes),
             sampling=replace(sampling, diffusion_steps=sampling.diffusion_steps or network.diffusion_steps),
-            quality={word: steps for word, steps in config.quality.items()},
+            quality=quality,
             min_steps=1,
-            max_steps=min(network.length, MAX_STEPS),
-            max_reuse=8,
-            guidable=network.num_classes > 1,
+            max_steps=limits.max_steps,
+            max_reuse=limits.max_reuse,
+            guidable=limits.guidable,
             created=int((path / "config.json").stat().st_mtime),
             checkpoint=checkpoint_hash(path),
             licence=config.licence,
             noncommercial=config.noncommercial,
             parameters=PARAMETERS,
-            max_diffusion_steps=network.train_steps,
+            max_diffusion_steps=limits.max_diffusion_steps,
             details={
                 "channels": tokenizer.in_channels,
                 "metrics": dict(config.metrics),

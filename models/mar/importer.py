@@ -55,7 +55,9 @@ def official_key(key: str) -> str:
 def published(config: MARConfig) -> dict[str, Any]:
     """Sampling defaults of the published evaluation, but for its 256 steps, which gain little over 64."""
     scale = GUIDANCE.get(config.encoder_dim)
-    guided = {} if scale is None else {"guidance_scale": scale, "guidance_schedule": "linear"}
+    guided = (
+        {} if scale is None or config.num_classes == 1 else {"guidance_scale": scale, "guidance_schedule": "linear"}
+    )
     return {
         "decoding": {"num_inference_steps": min(64, config.length), **guided},
         "quality": {word: min(steps, config.length) for word, steps in (("low", 16), ("medium", 32), ("high", 64))},
@@ -106,13 +108,13 @@ def import_mar(
 
 def infer_mar(source: Path, state: Mapping[str, Tensor], heads: Heads = None, patch: int = 1) -> MARConfig:
     """The architecture that the shapes of `state` show; CheckpointError for another layout."""
-    length, decoder = shape_of(source, state, "diffusion_pos_embed_learned")[-2:]
-    slots, encoder = shape_of(source, state, "encoder_pos_embed_learned")[-2:]
-    token = shape_of(source, state, "z_proj.weight")[1]
+    length, decoder = shape_of(source, state, "diffusion_pos_embed_learned", 2)[-2:]
+    slots, encoder = shape_of(source, state, "encoder_pos_embed_learned", 2)[-2:]
+    token = shape_of(source, state, "z_proj.weight", 2)[1]
     side = isqrt(length)
     if side * side != length:
         raise CheckpointError(f"{source}: {length} positions are no square grid")
-    if token % patch**2:
+    if patch < 1 or token % patch**2:
         raise CheckpointError(f"{source}: tokens of {token} numbers are no {patch}x{patch} patches")
     if heads is None:
         heads = (_heads(source, encoder), _heads(source, decoder))

@@ -2,14 +2,9 @@
 
 from pathlib import Path
 
-from models.architecture import parse_architecture
 from models.checkpoint import CheckpointConfig, CheckpointError, tokenizer_directory
-from models.decoding.schedules import parse as parse_schedule
 from models.maskgit.config import UViTConfig
-from models.spec import Sampling
 from models.tokenizers.kinds import TokenizerConfig, read_tokenizer
-
-MAX_STEPS = 256
 
 
 def read_architectures(path: Path, config: CheckpointConfig) -> tuple[UViTConfig, TokenizerConfig]:
@@ -19,7 +14,6 @@ def read_architectures(path: Path, config: CheckpointConfig) -> tuple[UViTConfig
     """
     try:
         network = UViTConfig.from_dict(config.architecture)
-        check_defaults(parse_architecture(Sampling, config.decoding, "decoding"), config)
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from None
     place = tokenizer_directory(path, config)
@@ -41,15 +35,3 @@ def read_architectures(path: Path, config: CheckpointConfig) -> tuple[UViTConfig
         if own != other:
             raise CheckpointError(f"{path}: architecture.{field} is {own}, but {says} {other}")
     return network, tokenizer
-
-
-def check_defaults(sampling: Sampling, config: CheckpointConfig) -> None:
-    """ValueError for default sampling parameters that no request could run with."""
-    parse_schedule(sampling.schedule)
-    for name, steps in [("decoding.num_inference_steps", sampling.num_inference_steps), *config.quality.items()]:
-        if not 1 <= steps <= MAX_STEPS:
-            raise ValueError(f"{name} is {steps}, outside 1 to {MAX_STEPS}")
-    limits = {"temperature": 0.0, "choice_temperature": 0.0, "guidance_scale": 0.0, "reuse": 0, "full_first": 0}
-    for name, least in limits.items():
-        if getattr(sampling, name) < least:
-            raise ValueError(f"decoding.{name} is negative")

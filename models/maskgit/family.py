@@ -5,15 +5,17 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from models.architecture import parse_architecture
 from models.checkpoint import CheckpointConfig, checkpoint_hash
 from models.decoder import IterativeDecoder
+from models.defaults import Limits, read_defaults
 from models.exporting import Exported
 from models.family import Understood
 from models.importing import Imported
-from models.maskgit.consistency import MAX_STEPS, read_architectures
+from models.maskgit.consistency import read_architectures
 from models.prompts import understand_caption, understand_class
-from models.spec import DecoderSpec, Sampling
+from models.spec import TOKEN_PARAMETERS, DecoderSpec
+
+MAX_STEPS, MAX_REUSE = 256, 8
 
 
 def _import_autonat(source: Path, out: Path, **options: Any) -> Imported:
@@ -57,6 +59,8 @@ class MaskGIT:
 
     def spec(self, id: str, path: Path, config: CheckpointConfig) -> DecoderSpec:
         network, tokenizer = read_architectures(path, config)
+        limits = Limits(TOKEN_PARAMETERS, min(network.length, MAX_STEPS), MAX_REUSE)
+        sampling, quality = read_defaults(path, config, limits)
         rows, columns = network.grid
         return DecoderSpec(
             id=id,
@@ -68,12 +72,12 @@ class MaskGIT:
             classes=tuple(config.classes),
             vocabulary=tuple(config.vocabulary),
             most_words=network.words,
-            sampling=parse_architecture(Sampling, config.decoding, "decoding"),
-            quality={word: steps for word, steps in config.quality.items()},
+            sampling=sampling,
+            quality=quality,
             min_steps=1,
-            max_steps=min(network.length, MAX_STEPS),
-            max_reuse=8,
-            guidable=True,
+            max_steps=limits.max_steps,
+            max_reuse=limits.max_reuse,
+            guidable=limits.guidable,
             created=int((path / "config.json").stat().st_mtime),
             checkpoint=checkpoint_hash(path),
             licence=config.licence,

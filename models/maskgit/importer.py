@@ -37,7 +37,7 @@ def import_autonat(
     out: Path,
     tokenizer: Path,
     classes: Path | None = None,
-    heads: int = 8,
+    heads: int | tuple[int, ...] = 8,
     licence: str = UNKNOWN_LICENCE,
     dtype: torch.dtype = torch.float32,
     card: Path | None = None,
@@ -50,6 +50,8 @@ def import_autonat(
     and the rest that is no size. Every key must be used, stray `position_ids` buffers are
     dropped and reported: CheckpointError names any other.
     """
+    if not isinstance(heads, int):
+        raise CheckpointError(f"{source}: heads: this layout has one stack, so one number, not {heads}")
     found = read_official(source)
     dropped = tuple(key for key in found if key.split(".")[-1] == "position_ids")
     state = {key: value for key, value in found.items() if key not in dropped}

@@ -77,7 +77,7 @@ def infer_kl(source: Path, state: Mapping[str, Tensor], resolution: int) -> KLCo
         return KLConfig.from_dict(
             {
                 "resolution": resolution,
-                "in_channels": shape_of(source, state, "encoder.conv_in.weight")[1],
+                "in_channels": shape_of(source, state, "encoder.conv_in.weight", 4)[1],
                 "block_out_channels": [
                     shape_of(source, state, f"encoder.down.{level}.block.0.conv1.weight")[0] for level in levels
                 ],

@@ -1,6 +1,7 @@
 """`maskserve import`: official weight files become checkpoints."""
 
 from pathlib import Path
+from traceback import extract_tb
 from typing import Annotated, Any
 
 import typer
@@ -30,8 +31,12 @@ def import_weights(
     heads: Annotated[
         str | None, typer.Option(help="Attention heads, which no weight shows; ENCODER,DECODER where they differ.")
     ] = None,
-    patch: Annotated[int | None, typer.Option(help="Latents per token along a side, which no weight shows.")] = None,
-    resolution: Annotated[int | None, typer.Option(help="A tokenizer's pixels a side, which no weight shows.")] = None,
+    patch: Annotated[
+        int | None, typer.Option(min=1, help="Latents per token along a side, which no weight shows.")
+    ] = None,
+    resolution: Annotated[
+        int | None, typer.Option(min=1, help="A tokenizer's pixels a side, which no weight shows.")
+    ] = None,
     licence: Annotated[str | None, typer.Option(help="Of the weights, as its source says.")] = None,
     card: Annotated[Path | None, typer.Option(help="The card.json of maskserve export: sampling defaults etc.")] = None,
 ) -> None:
@@ -56,9 +61,16 @@ def import_weights(
             raise Refusal(f"no such file: {source}")
         try:
             report = importers[layout](source, out, **given)
-        except TypeError as error:  # an option that the layout lacks, or one that it needs
+        except TypeError as error:
+            if not _is_of_the_call(error):
+                raise
             raise Refusal(f"{layout}: {error}") from None
     typer.echo(str(report))
+
+
+def _is_of_the_call(error: TypeError) -> bool:
+    """An option that the layout lacks, or one that it needs: raised before the importer, behind its wrapper, began."""
+    return len(extract_tb(error.__traceback__)) <= 2
 
 
 def _heads(text: str) -> int | tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from models.decoder import Artifact
+from models.decoder import Artifact, Misfit
 
 
 @dataclass(frozen=True)
@@ -93,11 +93,17 @@ class Done(Event):
 @dataclass(frozen=True)
 class Failed(Event):
     """The last event of a request that did not finish. code: cancelled | deadline_exceeded | out_of_memory |
-    internal_error | model_unavailable | draining | storage_full."""
+    internal_error | model_unavailable | draining | storage_full. extra may hold `param`: which field was wrong."""
 
     code: str = "internal_error"
     message: str = ""
     extra: dict[str, object] = field(default_factory=dict)
+
+    @classmethod
+    def refusing(cls, request: str, error: ValueError) -> "Failed":
+        """The decoder did not admit it."""
+        extra: dict[str, object] = {"param": error.param} if isinstance(error, Misfit) else {}
+        return cls(request, "invalid_value", str(error), extra)
 
 
 Terminal = Done | Failed

@@ -207,7 +207,7 @@ class StepScheduler:
         try:
             sequences = admitted(decoder, ticket, self.fingerprint)
         except ValueError as error:
-            self._end(job, Failed(ticket.id, "invalid_value", str(error)), now)
+            self._end(job, Failed.refusing(ticket.id, error), now)
             return
         except Exception:
             log.exception("a request could not be admitted", model=ticket.model)

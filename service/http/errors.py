@@ -107,14 +107,15 @@ def translated(error: Exception) -> ApiError | None:
 
 
 def from_failed(failed: Failed) -> ApiError:
-    return from_code(failed.code, failed.message)
+    param = failed.extra.get("param")
+    return from_code(failed.code, failed.message, param if isinstance(param, str) else None)
 
 
-def from_code(code: str, message: str) -> ApiError:
+def from_code(code: str, message: str, param: str | None = None) -> ApiError:
     """The engine's codes. What went wrong inside is for the log, not for the client."""
     match code:
         case "invalid_value":
-            return invalid(message, None)
+            return invalid(message, param)
         case "model_not_found":
             return ApiError(404, message, code, "model")
         case "deadline_exceeded":

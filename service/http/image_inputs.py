@@ -25,7 +25,7 @@ class Files:
 @dataclass(frozen=True)
 class Source:
     """pixels: uint8 [H, W, C] in the model's channels; mask: bool [H, W], true where made anew;
-    image, image_mask: both at the model's own size; tokens: int [L], where the picture's grid is known."""
+    image, image_mask: both at the model's own size; tokens: of `image`, as in `GenerationRequest`, where known."""
 
     pixels: np.ndarray
     mask: np.ndarray

@@ -41,7 +41,8 @@ def _known(spec: DecoderSpec, options: ImageOptions) -> None:
     """Nothing that was asked for is without effect."""
     for name in (*PLAIN, *CHECKED):
         if getattr(options, name) is not None and name not in spec.parameters:
-            raise invalid(f"{spec.id} has no {name}: it takes {', '.join(sorted(spec.parameters))}.", name)
+            takes = sorted(spec.parameters.intersection({*PLAIN, *CHECKED}))
+            raise invalid(f"{spec.id} has no {name}: it takes {', '.join(takes)}.", name)
     steps = options.diffusion_steps
     if steps is not None and steps > spec.max_diffusion_steps:
         raise invalid(f"{spec.id} takes at most {spec.max_diffusion_steps} diffusion steps.", "diffusion_steps")

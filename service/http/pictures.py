@@ -29,7 +29,7 @@ FILE = re.compile(r"(req_[0-9a-f]{24})/picture-(\d{1,2})\.[a-z]{3,4}")
 
 @dataclass(frozen=True)
 class Result:
-    """pixels: uint8 [H, W, C] as delivered; tokens: int [L], the grid that `model` decoded them from."""
+    """pixels: uint8 [H, W, C] as delivered; tokens: int [L] or float [L, C], what `model` made them from."""
 
     model: str
     owner: str

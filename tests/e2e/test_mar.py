@@ -147,7 +147,7 @@ def test_a_deadline_shortens_and_a_short_one_fails(live: Live) -> None:
         ({"diffusion_steps": 1}, "diffusion_steps", "2"),
         ({"diffusion_steps": 1001}, "diffusion_steps", "mar takes at most 1000 diffusion steps"),
         ({"diffusion_reuse": 0.0}, "diffusion_reuse", "greater than 0"),
-        ({"top_k": 3}, "top_k", "mar has no top_k: it takes diffusion_reuse, diffusion_steps, full_first"),
+        ({"top_k": 3}, "top_k", "mar has no top_k: it takes diffusion_clip, diffusion_reuse, diffusion_steps"),
         ({"choice_temperature": 3.0}, "choice_temperature", "mar has no choice_temperature"),
         ({"plan": "4,4"}, "plan", "reveals 8 of 16 tokens"),
         ({"plan": "4;12"}, "plan", "a plan reads like"),
@@ -169,6 +169,15 @@ def test_a_mask_that_does_not_fit_is_refused(live: Live) -> None:
     ):
         answer = post(live, "edits", {"image": png(picture), "mask": png(mask)}, prompt="class 1")
         assert (answer.status_code, answer.json()["error"]["code"]) == (400, code)
+
+
+def test_a_plan_that_does_not_fit_a_mask_names_the_plan(live: Live) -> None:
+    picture, mask = np.zeros((SIDE, SIDE, 3), np.uint8), np.full((SIDE, SIDE, 4), 255, np.uint8)
+    mask[:2, :2, 3] = 0  # one token
+    answer = post(live, "edits", {"image": png(picture), "mask": png(mask)}, prompt="class 1", plan="16")
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"]) == (400, "plan")
+    assert error["message"] == "the plan reveals 16 tokens, the request leaves 1 unknown"
 
 
 def test_truncated_official_files_are_one_line(tmp_path: Path) -> None:

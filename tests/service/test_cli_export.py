@@ -39,7 +39,7 @@ def test_the_printed_line_reads_it_back(mine: Path) -> None:
 
 def test_a_mistake_is_one_line(mine: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    assert "there is no layout 'cuneiform'; there are: autonat, vqgan-jax" in refused(
+    assert "there is no layout 'cuneiform'; there are: autonat, mar, vqgan-jax" in refused(
         "export", mine, "out", "--layout", "cuneiform"
     )
     assert "file is a file" in refused("export", mine, "file", "--layout", "autonat")

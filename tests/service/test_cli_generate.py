@@ -96,7 +96,7 @@ def test_lines_of_json_go_to_a_directory(tiny: Path, tmp_path: Path) -> None:
         (["generate", "--like", "absent.png"], "No such file"),
         (["generate", "tiny", "bag", "--device", "abacus"], "device is auto, cpu"),
         (["generate", "tiny", "bag", "--dtype", "int3"], "dtype: Input should be"),
-        (["import", "cuneiform", "a", "b"], "there are: autonat, diffusers-vq, vqgan-jax"),
+        (["import", "cuneiform", "a", "b"], "there are: autonat, diffusers-kl, diffusers-vq, kl, mar, vqgan-jax"),
         (["import", "autonat", "absent.pth", "b"], "no such file: absent.pth"),
     ],
 )

@@ -63,6 +63,15 @@ def test_other_families_are_refused(tmp_path: Path) -> None:
     assert "this is mar" in refused("export", mine, tmp_path / "out", "--layout", "autonat")
 
 
+def test_a_layout_of_one_stack_takes_one_number_of_heads(tmp_path: Path) -> None:
+    (tmp_path / "x.pth").write_bytes(b"")
+    said = refused("import", "autonat", tmp_path / "x.pth", tmp_path / "out", "--tokenizer", tmp_path, "--heads", "2,4")
+    assert "heads: this layout has one stack" in said
+    assert "unexpected keyword argument 'patch'" in refused(
+        *("import", "autonat", tmp_path / "x.pth", tmp_path / "out", "--tokenizer", tmp_path, "--patch", "2")
+    )
+
+
 @pytest.mark.parametrize("heads", ["0", "a,b", "1,2,3", ""])
 def test_heads_are_numbers(tmp_path: Path, heads: str) -> None:
     (tmp_path / "x.pth").write_bytes(b"")

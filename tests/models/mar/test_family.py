@@ -49,6 +49,14 @@ def test_a_model_of_one_class_is_not_guidable(tmp_path: Path) -> None:
     directory = tiny_mar_checkpoint(tmp_path, network=network)
     [entry] = Catalogue.scan([directory]).entries.values()
     assert not entry.spec.guidable
+    rewrite(directory, decoding={"guidance_scale": 2.0})
+    assert "decoding.guidance_scale is 2.0, but the model cannot be guided" in why(directory)
+
+
+def test_steps_beyond_a_small_grid_are_cut(directory: Path) -> None:
+    rewrite(directory, decoding={"num_inference_steps": 64}, quality={"low": 4, "medium": 32, "high": 64})
+    [entry] = Catalogue.scan([directory]).entries.values()
+    assert entry.spec.sampling.num_inference_steps == 16 and entry.spec.quality == {"low": 4, "medium": 16, "high": 16}
 
 
 @pytest.mark.parametrize(
@@ -63,8 +71,12 @@ def test_a_model_of_one_class_is_not_guidable(tmp_path: Path) -> None:
         ({"decoding": {"diffusion_steps": 1}}, "decoding.diffusion_steps is 1, outside 2 to 1000"),
         ({"decoding": {"diffusion_reuse": 1.5}}, "decoding.diffusion_reuse is 1.5"),
         ({"decoding": {"num_inference_steps": 0}}, "decoding.num_inference_steps is 0"),
-        ({"decoding": {"diffusion_clip": -1.0}}, "decoding.diffusion_clip is negative"),
-        ({"decoding": {"temperature": -1.0}}, "decoding.temperature is negative"),
+        ({"decoding": {"diffusion_clip": -1.0}}, "decoding.diffusion_clip is -1.0"),
+        ({"decoding": {"temperature": -1.0}}, "decoding.temperature is -1.0"),
+        ({"decoding": {"temperature": float("nan")}}, "decoding.temperature is nan"),
+        ({"decoding": {"guidance_scale": float("inf")}}, "decoding.guidance_scale is inf"),
+        ({"decoding": {"reuse": 20}}, "decoding.reuse is 20, more than 8"),
+        ({"decoding": {"top_k": 5}}, "decoding.top_k has no effect on a mar"),
         ({"decoding": {"schedule": "steep"}}, "schedule is cosine"),
         ({"classes": ["one", "two"]}, "num_classes is 4, but the names listed are 2"),
     ],

@@ -95,6 +95,10 @@ def changed(drop: str, **add: Tensor) -> dict[str, Tensor]:
         ("", {"mask_token": torch.zeros(1, 1, 31)}, r"wrong shape mask_token is \[1, 1, 31\], not \[32\]"),
         ("", {"z_proj.weight": torch.zeros(4, 32)}, r"wrong shape z_proj\.weight"),
         ("z_proj.weight", {}, r"z_proj\.weight is missing, so this is another layout"),
+        ("", {"z_proj.weight": torch.zeros(32)}, r"wrong shape z_proj\.weight is \[32\]"),
+        ("", {"class_emb.weight": torch.tensor(1.0)}, r"wrong shape class_emb\.weight is \[\]"),
+        ("", {"diffusion_pos_embed_learned": torch.zeros(16)}, "wrong shape diffusion_pos_embed_learned"),
+        ("", {"encoder_pos_embed_learned": torch.zeros(1, 20, 0)}, "wrong shape encoder_pos_embed_learned"),
         ("", {"diffusion_pos_embed_learned": torch.zeros(1, 15, 32)}, "15 positions are no square grid"),
         ("", {"diffusion_pos_embed_learned": torch.zeros(1, 36, 32)}, r"architecture\.buffer"),
     ],
@@ -127,12 +131,22 @@ def test_what_no_weight_shows_is_asked_for(tmp_path: Path, tokenizer: Path) -> N
     with pytest.raises(CheckpointError, match="encoder_dim 32 is no multiple of encoder_heads 5"):
         read_mar(source, (5, 4))
     assert read_mar(source, HEADS, patch=2)[0].channels == 1
-    with pytest.raises(CheckpointError, match="no 3x3 patches"):
-        read_mar(source, HEADS, patch=3)
+    for patch in (0, 3):
+        with pytest.raises(CheckpointError, match=f"no {patch}x{patch} patches"):
+            read_mar(source, HEADS, patch=patch)
     names = tmp_path / "names.txt"
     names.write_text("cat\ndog\n")
     with pytest.raises(CheckpointError, match="2 lines, but the model has 5 classes"):
         import_mar(source, tmp_path / "out", tokenizer, names, HEADS)
+    names.write_bytes(b"\xff\xfe\x80")
+    with pytest.raises(CheckpointError, match=r"names\.txt: not a text file"):
+        import_mar(source, tmp_path / "out", tokenizer, names, HEADS)
+    broken = as_torch_file(
+        tmp_path / "nan.pth", official_state("mar") | {"fake_latent": torch.full((1, 32), torch.nan)}
+    )
+    with pytest.raises(CheckpointError, match="null_condition is not finite"):
+        import_mar(broken, tmp_path / "out", tokenizer, heads=HEADS)
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_tokenizer_must_fit(tmp_path: Path, tokenizer: Path) -> None:

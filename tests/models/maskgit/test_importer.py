@@ -12,6 +12,7 @@ from torch import Tensor
 from models.checkpoint import CheckpointError, problems, read_config
 from models.maskgit.config import UViTConfig
 from models.maskgit.consistency import read_architectures
+from models.maskgit.family import MaskGIT
 from models.maskgit.importer import RECAP_32, import_autonat
 from models.maskgit.network import UViT
 from models.spec import Sampling
@@ -182,7 +183,7 @@ def test_parts_that_do_not_fit_are_one_line(
         values[key] = values[key] | value if key == "architecture" else value
     (out / "config.json").write_text(json.dumps(values))
     with pytest.raises(CheckpointError, match=sentence) as caught:
-        read_architectures(out, read_config(out))
+        MaskGIT().spec("out", out, read_config(out))
     assert "\n" not in str(caught.value)
 
 
