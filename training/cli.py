@@ -45,7 +45,7 @@ def run(
     data_dir: DataDir = None,
     tokenizer: Annotated[
         Path | None,
-        typer.Option(help="Tokenizer checkpoint for a generator; without it, one is trained."),
+        typer.Option(help="Tokenizer for a generator, else one is trained; of a tokenizer recipe: to train further."),
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Train for this many steps instead.")] = None,
     change: Annotated[

@@ -1,5 +1,6 @@
 """From a folder of pictures to a checkpoint: what is there, what will be trained, how long it takes, and the run."""
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,39 +12,26 @@ from PIL import Image
 from torch import nn
 
 from models.checkpoint import DataSource
-from models.maskgit.network import UViT
 from models.tokenizers.kinds import TokenizerConfig, build_tokenizer
-from models.tokenizers.vqgan import VQGAN
 from training import processes
 from training.data.folder import Aspect, Prepared, Shape, prepare
 from training.data.images import orientations
 from training.data.listing import Listing, list_folder
-from training.data.tokens import TokenSet, tokenise
 from training.evaluate.classifier import fit
 from training.given_tokenizer import given_sizes
-from training.objectives.masked_tokens import MaskedTokenTask
 from training.objectives.perceptual import PerceptualNet
 from training.objectives.task import Task
-from training.objectives.tokenizer import TokenizerTask
 from training.recipe import GeneratorStage, Recipe, TokenizerStage, read_recipe
 from training.runs import run_recipe
 from training.settings import TrainSettings
 from training.trainer import Trainer
+from training.where import Material, Where
 
 SIZES = (16, 32, 64, 128, 256)
 LARGEST_BY_DEFAULT = 64
 LOOKED_AT = 64  # pictures whose colours are compared
 MEASURED = 64  # pictures that a stage without steps is timed on
 BYTES_PER_PARAMETER = 20  # weights, gradient, two moments, average
-
-# pixels -> patch, ch_mult: how 16 to 256 pixels become 4x4, 8x8 or 16x16 tokens
-LEVELS: Mapping[int, tuple[int, list[int]]] = {
-    16: (1, [1, 1, 2]),
-    32: (2, [1, 2]),
-    64: (2, [1, 2]),
-    128: (2, [1, 1, 2]),
-    256: (2, [1, 1, 2, 2]),
-}
 
 
 @dataclass(frozen=True)
@@ -88,19 +76,16 @@ def plan(job: PicturesJob) -> Planned:
         given = given_sizes(job.tokenizer, job.size, choose_size(listing, None))
     if given is None:
         shape = Shape(choose_size(listing, job.size), 3 if choose_colour(listing, job.colour) else 1, job.aspect)
-        own = {**fitted(shape), **(job.changes or {})}
+        own = {**fitted(_stages(read_recipe(job.recipe))[0], shape), **(job.changes or {})}
     else:
         shape = Shape(given.resolution, given.in_channels, job.aspect)
         if job.size not in (None, shape.size):
             raise ValueError(f"{job.tokenizer} is for {shape.size} pixels, not {job.size}")
         own = dict(job.changes or {})
-    tokenizer = given or _stages(read_recipe(job.recipe, own))[0].network
-    recipe = read_recipe(job.recipe, {**following(tokenizer, listing, job.flip), **own})
-    codes, expected = tokenizer.codebook_size, _stages(recipe)[1].network.codebook_size
-    if codes != expected:
-        raise ValueError(
-            f"the tokenizer has {codes} codes, the generator {expected}: --set generator.network.codebook_size={codes}"
-        )
+    stages = _stages(read_recipe(job.recipe, own))
+    tokenizer = given or stages[0].network
+    recipe = read_recipe(job.recipe, {**following(stages[1], tokenizer, listing, job.flip), **own})
+    _stages(recipe)[1].kind.check(_stages(recipe)[1].network, tokenizer)
     trained = _parameters(recipe)
     if given is not None:
         del trained["tokenizer"]
@@ -137,25 +122,18 @@ def _coloured(path: Path) -> bool:
     return bool(np.ptp(pixels, axis=2).max() > 12)
 
 
-def fitted(shape: Shape) -> dict[str, str]:
+def fitted(stage: TokenizerStage, shape: Shape) -> dict[str, str]:
     """The tokenizer that follows from the pictures, as changes to a recipe."""
-    patch, multipliers = LEVELS[shape.size]
-    return {
-        "tokenizer.network.resolution": str(shape.size),
-        "tokenizer.network.in_channels": str(shape.channels),
-        "tokenizer.network.patch": str(patch),
-        "tokenizer.network.ch_mult": str(multipliers),
-    }
+    values = {"resolution": shape.size, "in_channels": shape.channels, **stage.kind.fitted(shape.size)}
+    return {f"tokenizer.network.{field}": json.dumps(value) for field, value in values.items()}
 
 
-def following(tokenizer: TokenizerConfig, listing: Listing, flip: bool) -> dict[str, str]:
+def following(stage: GeneratorStage, tokenizer: TokenizerConfig, listing: Listing, flip: bool) -> dict[str, str]:
     """The generator that follows from a tokenizer and the pictures, as changes to a recipe."""
+    values = stage.kind.following(tokenizer, len(listing.conditions), listing.words)
     return {
-        "generator.network.grid": str(list(tokenizer.grid)),
-        "generator.network.codebook_size": str(tokenizer.codebook_size),
-        "generator.network.num_classes": str(len(listing.conditions)),
-        "generator.network.words": str(listing.words),
-        "generator.objective.flip": str(flip).lower(),
+        **{f"generator.network.{field}": json.dumps(value) for field, value in values.items()},
+        "generator.objective.flip": json.dumps(flip),
     }
 
 
@@ -170,8 +148,8 @@ def _parameters(recipe: Recipe) -> dict[str, int]:
     tokenizer, generator = _stages(recipe)
     with torch.device("meta"):
         networks: dict[str, nn.Module] = {
-            "tokenizer": VQGAN(tokenizer.network),
-            "generator": UViT(generator.network),
+            "tokenizer": build_tokenizer(tokenizer.network),
+            "generator": generator.kind.network(generator.network),
         }
     return {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()}
 
@@ -210,25 +188,21 @@ def seconds_to_finish(planned: Planned, data: Prepared, device: str, has_tokeniz
 
     found: dict[str, float] = {}
     if not has_tokenizer:
-        tokenizer, perceptual = VQGAN(stage.network), None
+        tokenizer, perceptual = build_tokenizer(stage.network), None
         if stage.perceptual is not None:
             shown = orientations(few)
             perceptual = PerceptualNet(planned.shape.channels, len(shown.classes))
             once = _seconds(lambda: fit(perceptual, shown, epochs=1, seed=0)) / (len(shown) / len(few))
             found["perceptual network"] = once * scale * stage.perceptual.epochs
             perceptual.to(accelerator.device).eval().requires_grad_(False)
-        found["tokenizer"] = seconds(TokenizerTask(tokenizer, images, stage.objective, perceptual), stage.train)
+        found["tokenizer"] = seconds(stage.kind.task(tokenizer, images, stage.objective, perceptual), stage.train)
         if stage.refine is not None:
-            refine = TokenizerTask(tokenizer, images, stage.refine.objective, perceptual)
+            refine = stage.kind.task(tokenizer, images, stage.refine.objective, perceptual)
             found["its decoder"] = seconds(refine, stage.refine.train)
     encoder = build_tokenizer(planned.tokenizer).to(accelerator.device)
-    found["tokens"] = scale * _seconds(lambda: tokenise(encoder, few.images, few.labels, flip=generator.objective.flip))
-    network = generator.network
-    tokens = TokenSet(torch.zeros(1, len(images), network.length, dtype=torch.long), images.labels)
-    teacher = (
-        UViT(network).to(accelerator.device).eval().requires_grad_(False) if generator.objective.distil > 0 else None
-    )
-    task = MaskedTokenTask(UViT(network), tokens, generator.objective, lambda network: torch.empty(0), teacher)
+    kind, network, objective = generator.kind, generator.network, generator.objective
+    found["tokens"] = scale * _seconds(lambda: kind.encode(encoder, few, network, objective, lambda done: None))
+    task = kind.rehearsal(network, objective, images.labels, accelerator.device)
     found["generator"] = seconds(task, generator.train)
     return found
 

@@ -23,6 +23,7 @@ class Line:
     """A line fitted to a number; `at` is the step where `act` happens."""
 
     parts: tuple[str, ...] = ("line",)
+    undecayed: tuple[str, ...] = ()
     count = 16
 
     def __init__(self, at: int = -1, act: str = "") -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -13,10 +14,15 @@ from models.decoder import GenerationRequest, Kind
 from models.maskgit.family import MaskGIT
 from models.maskgit.load import load_decoder
 from models.tokenizers.diffusers_vq import DiffusersVQ
+from models.tokenizers.kinds import load_tokenizer
+from models.tokenizers.kl import KLAutoencoder
 from tests.vq_folder import save_kl, save_vq
 from training.cli import app
 from training.given_tokenizer import IMPORTED
 from training.marks import OWN
+from training.recipe import read_recipe
+from training.runs import run_recipe
+from training.where import Where
 
 CHANGES = {
     "generator.network.dim": 48,
@@ -105,8 +111,6 @@ def test_folders_that_cannot_be_used_are_one_line(pictures: Path, folder: Path, 
             train(pictures, tmp_path / "run", place)
         assert "\n" not in str(caught.value)
 
-    save_kl(tmp_path / "kl")
-    refused(tmp_path / "kl", "AutoencoderKL is continuous")
     broken = shutil.copytree(folder, tmp_path / "broken")
     weights = broken / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
@@ -114,3 +118,30 @@ def test_folders_that_cannot_be_used_are_one_line(pictures: Path, folder: Path, 
     (broken / "config.json").write_text("not JSON")
     refused(broken, "not JSON")
     refused(tmp_path / "nowhere", "No such file")
+
+
+def test_an_autoencoder_is_for_the_other_family(pictures: Path, tmp_path: Path) -> None:
+    save_kl(tmp_path / "kl")
+    with pytest.raises(ValueError, match="latents instead of codes, which is for generators of the family mar"):
+        train(pictures, tmp_path / "run", tmp_path / "kl")
+    changes = {"generator.train.steps": 2, "generator.train.batch": 8, "generator.network.diffusion_steps": 4}
+    small = [part for key, value in changes.items() for part in ("--set", f"{key}={value}")]
+    out = tmp_path / "run"
+    command = ["image", "--data", str(pictures), "--out", str(out), "--tokenizer", str(tmp_path / "kl"), *small]
+    said = CliRunner().invoke(app, [*command, "--recipe", "image-mar"], catch_exceptions=False).output
+    assert "4x4 tokens; parameters: generator" in said
+    assert read_config(out / "checkpoint").family == "mar"
+    assert read_config(out / "checkpoint" / "tokenizer").family == "kl"
+
+
+def test_an_autoencoder_of_diffusers_is_trained_further(tmp_path: Path) -> None:
+    model = save_kl(tmp_path / "kl", scaling_factor=0.5)
+    recipe = read_recipe("tiny-kl", {"tokenizer.train.steps": "1", "tokenizer.train.lr": "0.0"})
+    place = run_recipe(recipe, Where(tmp_path / "run", tokenizer=tmp_path / "kl"))
+    tuned = load_tokenizer(place)
+    assert isinstance(tuned, KLAutoencoder) and tuned.config.scaling_factor != 0.5
+    images = torch.rand(2, 3, 16, 16)
+    mean = model.encode(images * 2 - 1).latent_dist.mean
+    torch.testing.assert_close(tuned.moments(images)[0], mean, atol=2e-2, rtol=2e-2)  # stored in half precision
+    with pytest.raises(ValueError, match="is no vqgan, which tiny-vqgan trains"):
+        run_recipe(read_recipe("tiny-vqgan"), Where(tmp_path / "other", tokenizer=place))

@@ -86,6 +86,25 @@ def test_the_result_is_served_under_the_runs_name(trained: tuple[Path, str]) -> 
     assert picture.size == (16, 16) and picture.mode == "RGB"
 
 
+def test_the_other_family_follows_the_pictures_too(folder: Path, tmp_path: Path) -> None:
+    few = {"tokenizer.perceptual.epochs": 1, "generator.network.diffusion_steps": 4}
+    steps = {f"{stage}.train.steps": 4 for stage in ("tokenizer", "generator")}
+    batch = {f"{stage}.train.batch": 16 for stage in ("tokenizer", "generator")}
+    sizes = {f"generator.network.{stack}_dim": 48 for stack in ("encoder", "decoder")}
+    changes = few | steps | batch | sizes
+    small = [part for key, value in changes.items() for part in ("--set", f"{key}={value}")]
+    out = tmp_path / "mine"
+    command = ["image", "--data", str(folder), "--out", str(out), "--recipe", "image-mar", *small]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, f"{done.output}\n{done.exception!r}"
+    assert "4x4 tokens; parameters: tokenizer" in done.output and "to finish" in done.output
+    [entry] = Catalogue.scan([out]).entries.values()
+    assert entry.spec.family == "mar" and entry.spec.classes == ("discs", "squares") and entry.spec.size == (16, 16)
+    with load(entry.path) as model:
+        [picture] = model.generate("squares", n=1, seed=1)
+    assert picture.size == (16, 16) and picture.mode == "RGB"
+
+
 def test_too_few_pictures_are_not_measured(folder: Path, trained: tuple[Path, str]) -> None:
     with pytest.raises(ValueError, match=r"\d held-out pictures; distances need 50"):
         command = ["evaluate", str(trained[0] / "checkpoint"), "--data", str(folder), "--count", "8"]

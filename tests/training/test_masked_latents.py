@@ -103,7 +103,7 @@ def test_each_hidden_token_is_denoised_several_times() -> None:
     sizes: list[int] = []
     for repeats in (1, 3):
         own = task(repeats=repeats)
-        own.network.head.register_forward_hook(lambda module, inputs, out: sizes.append(len(out)))
+        own.network.head.leave.register_forward_hook(lambda module, inputs, out: sizes.append(len(out)))
         loss(own)
     assert sizes[1] == 3 * sizes[0] and sizes[0] % len(ROWS) == 0
 
@@ -114,6 +114,14 @@ def test_gradients_reach_every_tensor() -> None:
     context = StepContext(3, 10, 0, len(ROWS), mine, own.fetch(ROWS, mine), generator_of(5))
     next(own.losses(context)).value.backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in own.network.parameters())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's compiler
+def test_a_compiled_task_says_the_same() -> None:
+    plain, compiled = task(), task()
+    compiled.compile()
+    for step in (0, 1):  # other numbers of hidden tokens
+        torch.testing.assert_close(loss(plain, step)["mse"], loss(compiled, step)["mse"], atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from training.evaluate.yardstick import FASHION
 
 SAMPLES, QUALITY = "Samples", "Quality"
 NAMED = 40  # words
+KINDS = {"maskgit": "MaskGIT over image tokens", "mar": "MAR over continuous image tokens"}
 CLOUDS = ("real", "samples", "blurred")
 NEIGHBOUR_SCORES = ("precision", "recall", "density", "coverage")
 
@@ -25,7 +26,7 @@ def card(name: str, config: CheckpointConfig, sections: Mapping[str, str]) -> st
         classes = f"\nPrompts: captions of {len(words):,} words, such as {', '.join(words[:NAMED])}."
     sources = "".join(f"{source.name}: {source.credit}; licence {source.licence}. " for source in config.data)
     asked = "Caption" if words else "Class"
-    text = f"# {name}\n\n{asked}-conditional MaskGIT over image tokens; {made}.{classes}\n"
+    text = f"# {name}\n\n{asked}-conditional {KINDS.get(config.family, config.family)}; {made}.{classes}\n"
     return with_sections(text, {**sections, "Data and licence": f"{sources}Weights: {config.licence}."})
 
 
@@ -51,7 +52,7 @@ def pictures_section(pictures: Mapping[str, str]) -> str:
     return "\n\n".join(f"![{Path(file).stem}]({file})\n\n{caption}" for file, caption in pictures.items())
 
 
-def quality_section(scores: Mapping[str, Any], codes: int, defaults: bool) -> str:
+def quality_section(scores: Mapping[str, Any], defaults: bool) -> str:
     """The numbers that `evaluate_checkpoint` returned. `defaults`: they are of the stored sampling values."""
     tokens, count, first = scores["tokenizer"], scores["count"], scores["seed"]
     paired = f", rFID-cls in its paired form {tokens['rfid_cls_paired']:.3f}" if "rfid_cls_paired" in tokens else ""
@@ -67,11 +68,18 @@ tell from the floor). Numbers compare only within one extractor's features and a
 {tables}
 
 KID is the kernel distance; precision, recall, density and coverage use five neighbours.
-Tokenizer: PSNR {tokens["psnr"]:.1f} dB, SSIM {tokens["ssim"]:.3f}, {100 * tokens["codebook_usage"]:.0f} % of the codes
-in use, perplexity {tokens["codebook_perplexity"]:.0f} of {codes}{paired}.
+Tokenizer: PSNR {tokens["psnr"]:.1f} dB, SSIM {tokens["ssim"]:.3f}{_code_use(tokens)}{paired}.
 
 Sampling: {_sampling(scores["sampling"])}. {whose}
 Repeat with `maskserve-train evaluate CHECKPOINT {folder}{given} --count {count} --seed {first}`."""
+
+
+def _code_use(tokens: Mapping[str, Any]) -> str:
+    """Of a tokenizer with codes."""
+    if "codebook_usage" not in tokens:
+        return ""
+    usage, perplexity = 100 * tokens["codebook_usage"], tokens["codebook_perplexity"]
+    return f", {usage:.0f} % of the codes in use, perplexity {perplexity:.0f}"
 
 
 def _table(scores: Mapping[str, Any], name: str, about: Mapping[str, Any]) -> str:

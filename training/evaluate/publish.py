@@ -18,7 +18,8 @@ from training.evaluate.drawing import draw_run, draw_samples
 from training.evaluate.report import changed, evaluate_checkpoint
 from training.evaluate.yardstick import fashion
 
-TOKENIZER_LOSSES = ("l1", "l2", "perceptual", "codebook", "commitment")
+TOKENIZER_LOSSES = ("l1", "l2", "perceptual", "codebook", "commitment", "kl")
+GENERATOR_LOSSES = ("masked", "mse", "vb")
 KEPT = ("data", "test", "asked", "features", "tokenizer", "real", "blurred", "samples", "count", "seed")
 
 
@@ -61,12 +62,11 @@ def describe(
 
     pictures = draw_samples(place, scores["sampling"], scores["seed"], pool)
     for name, run in (runs or {}).items():
-        losses = ("masked",) if name == "generator" else TOKENIZER_LOSSES
+        losses = GENERATOR_LOSSES if name == "generator" else TOKENIZER_LOSSES
         if draw_run(run, f"{name}: losses over steps", losses, place / f"curves-{name}.png"):
             pictures[f"curves-{name}.png"] = f"Losses of the {name} over its training."
     defaults = asdict(parse_architecture(Sampling, config.decoding, "decoding")) == scores["sampling"]
-    codes = config.architecture["codebook_size"]
-    sections = {SAMPLES: pictures_section(pictures), QUALITY: quality_section(scores, codes, defaults)}
+    sections = {SAMPLES: pictures_section(pictures), QUALITY: quality_section(scores, defaults)}
     path = place / "README.md"
     if path.is_file() and not notes:
         text = with_sections(path.read_text(encoding="utf-8"), sections)

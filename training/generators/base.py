@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from models.decoder import IterativeDecoder
@@ -60,10 +61,6 @@ class GeneratorKind(Protocol):
         """What `TokenCache.save` wrote."""
         ...
 
-    def blank(self, sizes: Any, labels: Tensor) -> TokenCache:
-        """Tokens of the right shape, to measure speed with."""
-        ...
-
     def teacher(self, settings: Any, classes: list[str], tokenizer: Path) -> nn.Module | None:
         """The generator to learn from, if the settings name one. Raises CheckpointError and ValueError."""
         ...
@@ -71,6 +68,10 @@ class GeneratorKind(Protocol):
     def task(
         self, network: nn.Module, tokens: TokenCache, settings: Any, picture: Picture, teacher: nn.Module | None = None
     ) -> Task: ...
+
+    def rehearsal(self, sizes: Any, settings: Any, labels: Tensor, device: torch.device) -> Task:
+        """The task on blank tokens for `labels` [N] or [N, W], to measure speed with."""
+        ...
 
     def decoder(self, network: nn.Module, tokenizer: Tokenizer, sampling: Sampling) -> IterativeDecoder:
         """Over copies of both networks, for use without a checkpoint directory."""

@@ -67,10 +67,6 @@ class MARKind:
     def load(self, path: Path) -> LatentSet:
         return load_latents(path)
 
-    def blank(self, sizes: MARConfig, labels: Tensor) -> LatentSet:
-        zeros = torch.zeros(1, len(labels), sizes.length, sizes.token_channels, dtype=torch.half)
-        return LatentSet(zeros, zeros, labels)
-
     def teacher(self, settings: MaskedLatentSettings, classes: list[str], tokenizer: Path) -> None:
         return None
 
@@ -83,6 +79,10 @@ class MARKind:
         teacher: nn.Module | None = None,
     ) -> Task:
         return MaskedLatentTask(cast(MAR, network), cast(LatentSet, tokens), settings, picture)
+
+    def rehearsal(self, sizes: MARConfig, settings: MaskedLatentSettings, labels: Tensor, device: torch.device) -> Task:
+        zeros = torch.zeros(1, len(labels), sizes.length, sizes.token_channels, dtype=torch.half)
+        return MaskedLatentTask(MAR(sizes), LatentSet(zeros, zeros, labels), settings, lambda network: torch.empty(0))
 
     def decoder(self, network: nn.Module, tokenizer: Tokenizer, sampling: Sampling) -> MARDecoder:
         trained = cast(MAR, network)

@@ -33,15 +33,13 @@ class MaskGITKind:
     def following(self, tokenizer: TokenizerConfig, conditions: int, words: int) -> dict[str, object]:
         return {
             "grid": list(tokenizer.grid),
-            "codebook_size": tokenizer.codebook_size,
+            "codebook_size": _codes(tokenizer),
             "num_classes": conditions,
             "words": words,
         }
 
     def check(self, sizes: UViTConfig, tokenizer: TokenizerConfig) -> None:
-        codes, expected = tokenizer.codebook_size, sizes.codebook_size
-        if not codes:
-            raise ValueError("the tokenizer has latents instead of codes, which is for generators of the family mar")
+        codes, expected = _codes(tokenizer), sizes.codebook_size
         if codes != expected:
             raise ValueError(
                 f"the tokenizer has {codes} codes, the generator {expected}: "
@@ -63,9 +61,6 @@ class MaskGITKind:
 
     def load(self, path: Path) -> TokenSet:
         return load_tokens(path)
-
-    def blank(self, sizes: UViTConfig, labels: Tensor) -> TokenSet:
-        return TokenSet(torch.zeros(1, len(labels), sizes.length, dtype=torch.long), labels)
 
     def teacher(self, settings: MaskedTokenSettings, classes: list[str], tokenizer: Path) -> UViT | None:
         """Its tokens and classes are the same."""
@@ -91,9 +86,20 @@ class MaskGITKind:
             cast(UViT, network), cast(TokenSet, tokens), settings, picture, cast(UViT | None, teacher)
         )
 
+    def rehearsal(self, sizes: UViTConfig, settings: MaskedTokenSettings, labels: Tensor, device: torch.device) -> Task:
+        tokens = TokenSet(torch.zeros(1, len(labels), sizes.length, dtype=torch.long), labels)
+        teacher = UViT(sizes).to(device).eval().requires_grad_(False) if settings.distil > 0 else None
+        return MaskedTokenTask(UViT(sizes), tokens, settings, lambda network: torch.empty(0), teacher)
+
     def decoder(self, network: nn.Module, tokenizer: Tokenizer, sampling: Sampling) -> MaskGITDecoder:
         trained = cast(UViT, network)
         own = UViT(trained.config)
         own.load_state_dict(trained.state_dict())
         spec = in_training(self.name, trained.config.grid, trained.config.num_classes, tokenizer.config, sampling)
         return MaskGITDecoder(spec, own, copy.deepcopy(tokenizer))
+
+
+def _codes(tokenizer: TokenizerConfig) -> int:
+    if not tokenizer.codebook_size:
+        raise ValueError("the tokenizer has latents instead of codes, which is for generators of the family mar")
+    return tokenizer.codebook_size

@@ -1,4 +1,4 @@
-"""The KL autoencoder's objective (arXiv 2112.10752): reconstruction from drawn latents that stay near a unit Gaussian."""
+"""The KL autoencoder's objective (arXiv 2112.10752): pictures from drawn latents that stay near a unit Gaussian."""
 
 from collections.abc import Iterator
 

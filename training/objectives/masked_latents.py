@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.mar.loss import DiffusionLoss
@@ -32,9 +33,9 @@ def hidden_rows(network: MAR, tokens: Tensor, labels: Tensor, order: Tensor) -> 
     source = torch.full_like(places, -1).scatter(1, shown, rows)  # [B, S]
     values = torch.cat([tokens.new_zeros(b, config.buffer, tokens.shape[2]), tokens], dim=1)
     branch = torch.arange(b, device=order.device).repeat_interleave(shown.shape[1])
-    conditions = network.condition(labels)
-    encoded = network.encode(values.flatten(0, 1), shown.flatten(), branch, conditions, Together(b))
-    decoded = network.decode(encoded, source.flatten(), places.flatten(), Together(b)).unflatten(0, (b, -1))
+    attend = Together(b, config.dropout if network.training else 0.0)
+    encoded = network.encode(values.flatten(0, 1), shown.flatten(), branch, network.condition(labels), attend)
+    decoded = network.decode(encoded, source.flatten(), places.flatten(), attend).unflatten(0, (b, -1))
     wanted = decoded.gather(1, (hidden + config.buffer).unsqueeze(-1).expand(-1, -1, decoded.shape[2]))
     return network.place(wanted.flatten(0, 1), hidden.flatten())
 
@@ -44,12 +45,29 @@ class Together:
     """Attention of `samples` branches of one length, side by side."""
 
     samples: int
+    dropout: float
 
     def __call__(self, block: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """q, k, v [R, H, E] -> [R, H, E]."""
         q, k, v = (t.unflatten(0, (self.samples, -1)).transpose(1, 2) for t in (q, k, v))
         weights = (q @ k.mT * q.shape[-1] ** -0.5).softmax(dim=-1).to(v.dtype)
+        weights = F.dropout(weights, self.dropout)
         return (weights @ v).transpose(1, 2).flatten(0, 1)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A share of a step, each sample's m hidden tokens first, denoised R times.
+
+    tokens: [B, L, C] in the order of the positions `order` [B, L]; labels: [B]; level: int64 [B, R, m];
+    noise: [B, R, m, C].
+    """
+
+    tokens: Tensor
+    labels: Tensor
+    order: Tensor
+    level: Tensor
+    noise: Tensor
 
 
 class MaskedLatentTask:
@@ -60,9 +78,10 @@ class MaskedLatentTask:
 
     def __init__(self, network: MAR, latents: LatentSet, settings: MaskedLatentSettings, picture: Picture) -> None:
         self.network, self.latents, self.settings, self.draw = network, latents, settings, picture
-        self.modules = nn.ModuleDict({"network": network})
         self.criterion = DiffusionLoss(network.config.train_steps)
+        self.modules = nn.ModuleDict({"network": network, "criterion": self.criterion})
         self.rows: Rows = hidden_rows
+        self.denoise: Callable[[Tensor, Tensor], Tensor] = network.head.denoise
 
     @property
     def count(self) -> int:
@@ -70,7 +89,7 @@ class MaskedLatentTask:
 
     def compile(self) -> None:
         self.rows = torch.compile(hidden_rows, dynamic=True)
-        self.network.head.compile(dynamic=True)
+        self.denoise = torch.compile(self.network.head.denoise, dynamic=True)
 
     def fetch(self, rows: Tensor, mine: slice) -> tuple[Tensor, ...]:
         """Mean and deviation of all views [S, B, L, C], labels [B]."""
@@ -78,10 +97,21 @@ class MaskedLatentTask:
         return self.latents.mean[:, chosen], self.latents.deviation[:, chosen], self.latents.labels[chosen]
 
     def losses(self, context: StepContext) -> Iterator[Loss]:
-        """Denoise the hidden tokens, each at several levels of noise; the class is dropped now and then, for guidance.
+        """Denoise the hidden tokens, each at several levels of noise; now and then without the class, for guidance."""
+        batch, head = self._batch(context), self.network.head
+        hidden = batch.noise.shape[2]
+        z = self.rows(self.network, batch.tokens[:, hidden:], batch.labels, batch.order)
+        told = head.condition(z).unflatten(0, (-1, 1, hidden))  # [B, 1, hidden, W]
+        x0 = batch.tokens[:, None, :hidden].expand_as(batch.noise)
+        y = told + F.embedding(batch.level, self._times())
+        x0, y, level, noise = (t.flatten(0, 2) for t in (x0, y, batch.level, batch.noise))
+        x = self.criterion.noised(x0, level, noise)
+        found = self.criterion.judged(self.denoise(x, y), x, x0, level, noise)
+        mse, vb = found.mse.mean(), found.vb.mean()
+        yield Loss("network", mse + vb, {"mse": mse, "vb": vb})
 
-        Draws are for the whole batch, then this process takes its share.
-        """
+    def _batch(self, context: StepContext) -> Batch:
+        """Draws are for the whole batch, then this process takes its share."""
         s, config, g, size, mine = self.settings, self.network.config, context.generator, context.size, context.mine
         hidden = shared_count(s.ratio, config.length, g)
         view = torch.randint(len(self.latents.mean), (size,), generator=g)
@@ -97,15 +127,12 @@ class MaskedLatentTask:
         )
         at = view, torch.arange(len(labels), device=device)
         tokens = mean[at].float() + deviation[at].float() * spread  # [B, L, C]
-        tokens = tokens.gather(1, order.unsqueeze(-1).expand_as(tokens))  # hidden ones first
-        labels = labels.masked_fill(silent, config.null_class)
-        z = self.rows(self.network, tokens[:, hidden:], labels, order).unflatten(0, (-1, hidden))
-        x0 = tokens[:, None, :hidden].expand(-1, s.repeats, -1, -1)
-        z = z[:, None].expand(-1, s.repeats, -1, -1)
-        rows = (t.flatten(0, 2) for t in (x0, z, level, noise))
-        found = self.criterion(self.network.head, *rows)
-        mse, vb = found.mse.mean(), found.vb.mean()
-        yield Loss("network", mse + vb, {"mse": mse, "vb": vb})
+        tokens = tokens.gather(1, order.unsqueeze(-1).expand_as(tokens))
+        return Batch(tokens, labels.masked_fill(silent, config.null_class), order, level, noise)
+
+    def _times(self) -> Tensor:
+        """What the head says of every timestep [T, W]: there are fewer of them than tokens in a batch."""
+        return self.network.head.time(torch.arange(self.criterion.train_steps, device=self.network.mask_token.device))
 
     def after_step(self, context: StepContext) -> dict[str, float]:
         return {}

@@ -7,10 +7,11 @@ import torch
 from accelerate import Accelerator
 
 from models.architecture import architecture_dict
-from models.checkpoint import CheckpointConfig
-from models.tokenizers.kinds import build_tokenizer
+from models.checkpoint import CheckpointConfig, checkpoint_hash
+from models.tokenizers.kinds import build_tokenizer, load_tokenizer
 from training.data.images import ImageSet, orientations
 from training.evaluate.classifier import fit
+from training.given_tokenizer import usable
 from training.marks import claim, data_mark
 from training.objectives.perceptual import PerceptualNet, load_perceptual, save_perceptual
 from training.progress import counted
@@ -23,14 +24,27 @@ from training.where import Material, Where
 def train_tokenizer(
     recipe: Recipe, stage: TokenizerStage, material: Material, where: Where, accelerator: Accelerator
 ) -> Path:
-    """Train the tokenizer that `stage` describes in `where.out`; returns the checkpoint."""
-    data = material.images
-    claim(where.out, {"data": data_mark(data), "network": architecture_dict(stage.network)})
+    """Train the tokenizer that `stage` describes in `where.out`; returns the checkpoint.
+
+    With `where.tokenizer` that one is trained further, and sizes are its own.
+    """
+    data, start = material.images, None
+    facts = {"data": data_mark(data)}
+    if where.tokenizer is not None:
+        place = usable(where.tokenizer, data.images.shape[-1], where.out, accelerator)
+        start, facts["start"] = load_tokenizer(place), checkpoint_hash(place)
+        if type(start.config) is not stage.kind.config:
+            raise ValueError(f"--tokenizer {where.tokenizer} is no {stage.kind.name}, which {recipe.name} trains")
+        stage = replace(stage, network=start.config)
+    claim(where.out, facts | {"network": architecture_dict(stage.network)})
     perceptual = None
     if stage.perceptual is not None:
         perceptual = _perceptual(stage.perceptual, data, where.out, accelerator)
     torch.manual_seed(stage.train.seed)
-    task = stage.kind.task(build_tokenizer(stage.network), data, stage.objective, perceptual)
+    tokenizer = build_tokenizer(stage.network)
+    if start is not None:
+        tokenizer.load_state_dict(start.state_dict())
+    task = stage.kind.task(tokenizer, data, stage.objective, perceptual)
     network = train(task, stage.train, where, accelerator, "tokenizer")
     steps = stage.train.steps
     if stage.refine is not None:

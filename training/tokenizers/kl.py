@@ -1,5 +1,6 @@
 """Training a KL autoencoder."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import cast
 
@@ -14,6 +15,8 @@ from training.objectives.perceptual import PerceptualNet
 from training.objectives.task import Task
 from training.settings import AutoencoderSettings
 
+WIDTHS = (32, 64, 64, 128, 128)  # by level, highest resolution first
+LEVELS: Mapping[int, int] = {16: 3, 32: 3, 64: 3, 128: 4, 256: 5}  # pixels -> levels
 MEASURED = 5000  # pictures, evenly spread, whose latents are scaled to unit deviation
 
 
@@ -21,6 +24,10 @@ class KLKind:
     name = "kl"
     config = KLConfig
     settings = AutoencoderSettings
+
+    def fitted(self, size: int) -> dict[str, object]:
+        levels = LEVELS[size]
+        return {"block_out_channels": list(WIDTHS[:levels]), "attention": [False] * levels}
 
     def task(
         self, network: nn.Module, data: ImageSet, settings: AutoencoderSettings, perceptual: PerceptualNet | None
