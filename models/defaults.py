@@ -37,7 +37,7 @@ def read_defaults(path: Path, config: CheckpointConfig, limits: Limits) -> tuple
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from None
     steps = min(sampling.num_inference_steps, limits.max_steps)
-    quality = {word: min(steps, limits.max_steps) for word, steps in config.quality.items()}
+    quality: dict[str, int] = {word: min(steps, limits.max_steps) for word, steps in config.quality.items()}
     return replace(sampling, num_inference_steps=steps), quality
 
 
