@@ -19,6 +19,7 @@ FIXTURES = Path(__file__).parents[2] / "parity" / "magnet"
 RECORDED = json.loads((FIXTURES / "config.json").read_text())
 LM: Mapping[str, Any] = RECORDED["lm"]
 RUNS: Mapping[str, Mapping[str, Any]] = LM["runs"]
+RATE: int = RECORDED["codec"]["measured"]["frame_rate"]  # of the recorded codec; the generator was made for another
 
 
 def recorded(file: str, group: str = "") -> dict[str, Tensor]:
@@ -40,7 +41,7 @@ def lm_settings(**generate: Any) -> dict[str, Any]:
         "channels": 1,
         "transformer_lm": {name: LM[name] for name in names} | {"positional_embedding": "sin", "activation": "gelu"},
         "dataset": {"segment_duration": "${segment}"},
-        "segment": LM["segment_duration"],
+        "segment": (LM["seq_len"] + 0.5) / RATE,
         "masking": {"span_len": LM["span_len"]},
         "conditioners": {"description": {"model": "t5", "t5": {"name": "t5-tiny", "word_dropout": 0.3}}},
         "generate": {"lm": generate},
@@ -68,10 +69,9 @@ def write_export(path: Path, state: Mapping[str, Tensor], settings: Mapping[str,
 
 
 def write_bundle(place: Path, **generate: Any) -> Path:
-    """The folder of an official model. Its codec makes other tokens a second, so the segment is made to fit."""
+    """The folder of an official model."""
     place.mkdir(exist_ok=True)
-    settings = lm_settings(**generate) | {"segment": LM["seq_len"] / RECORDED["codec"]["frame_rate"]}
-    write_export(place / WEIGHTS, official_state("lm"), settings)
+    write_export(place / WEIGHTS, official_state("lm"), lm_settings(**generate))
     write_export(place / CODEC, official_state("codec"), codec_settings())
     return place
 
@@ -79,7 +79,7 @@ def write_bundle(place: Path, **generate: Any) -> Path:
 def official_network(place: Path, packed: bool = True) -> MAGNeT:
     """The recorded network, by way of an official file in the folder `place`."""
     source = write_export(place / WEIGHTS, official_state("lm"), lm_settings())
-    config, _, found = read_magnet(source, LM["framerate"])
+    config, _, found = read_magnet(source, RATE)
     network = MAGNeT(config).eval().requires_grad_(False)
     network.load_state_dict(found.state)
     if packed and torch.backends.mkldnn.is_available():

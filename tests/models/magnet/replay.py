@@ -10,7 +10,7 @@ from torch import Tensor
 from models.decoding.noise import Purpose, Rows, sequence_key
 from models.magnet.decoding import Decoding
 from models.magnet.network import MAGNeT
-from models.magnet.sampler import Sample
+from models.magnet.sample import Sample
 from tests.models.magnet.build import RUNS, recorded
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from models.magnet.config import MAGNeTConfig
 from models.magnet.network import MAGNeT
 from models.magnet.pack import Branch, pack
-from tests.models.magnet.build import LM, recorded
+from tests.models.magnet.build import LM, RATE, recorded
 from tests.models.magnet.replay import text_rows
 
 close = partial(torch.testing.assert_close, atol=2e-5, rtol=0)
@@ -19,8 +19,8 @@ def test_sizes_are_read(network: MAGNeT) -> None:
     assert network.config == MAGNeTConfig(
         codebooks=LM["n_q"],
         codebook_size=LM["card"],
-        frame_rate=LM["framerate"],
-        seconds=LM["segment_duration"],
+        frame_rate=RATE,
+        seconds=(LM["seq_len"] + 0.5) / RATE,
         span=LM["span_len"],
         context=LM["subcodes_context"],
         dim=LM["dim"],

@@ -1,4 +1,4 @@
-"""The recorded generations, step by step: alone, together, and any run beside any other at another codebook and step."""
+"""The recorded generations, step by step: alone, together, and any run beside any other at another codebook."""
 
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,7 +10,8 @@ from torch import Tensor
 
 from models.magnet.guidance import scales
 from models.magnet.network import MAGNeT
-from models.magnet.sampler import Sample, Sampler, Turn
+from models.magnet.sample import Sample, Turn
+from models.magnet.sampler import Sampler
 from models.magnet.schedule import COOLEST, masked_counts, masked_shares, temperatures
 from tests.models.magnet.build import RUNS, recorded
 from tests.models.magnet.replay import RecordedNoise, decoding_of, samples_of

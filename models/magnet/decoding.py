@@ -1,0 +1,60 @@
+"""How MAGNeT decodes: the published parameters. Imports without torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt
+
+from models.architecture import Architecture
+
+Arrangement = Literal["nonoverlap", "stride1"]
+Scoring = Literal["max", "prod"]
+
+
+@dataclass(frozen=True)
+class Decoding(Architecture):
+    """The defaults are those of the published music models for 10 s.
+
+    `steps` of each codebook, in their order. With `anneal`, `temperature` falls linearly to 0 within each of them, and
+    `guidance` goes from the first to the second scale as the masked share does. `top_p` 1 and `top_k` 0 are off; of
+    both the published code reads `top_p` alone. `greedy` takes the likeliest token.
+
+    What a step masks again is made of spans: "nonoverlap" ones, whose score is the best ("max") or the product ("prod")
+    of their tokens' probabilities, or any ("stride1"), by the product whatever `scoring` says.
+    """
+
+    steps: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (20, 10, 10, 10)
+    temperature: Annotated[FiniteFloat, Field(ge=0.0)] = 3.0
+    anneal: bool = True
+    top_k: NonNegativeInt = 0
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 0.9
+    guidance: tuple[FiniteFloat, FiniteFloat] = (10.0, 1.0)
+    arrangement: Arrangement = "nonoverlap"
+    scoring: Scoring = "max"
+    greedy: bool = False
+
+    @property
+    def total(self) -> int:
+        """Steps of all codebooks."""
+        return sum(self.steps)
+
+    def stage(self, step: int) -> tuple[int, int]:
+        """The codebook that step `step` of all works on, and which of that codebook's steps it is."""
+        for codebook, steps in enumerate(self.steps):
+            if step < steps:
+                return codebook, step
+            step -= steps
+        raise IndexError(f"there are {self.total} steps")
+
+
+SOUND: Mapping[str, Any] = {"temperature": 3.5, "top_p": 0.8, "guidance": (20.0, 1.0)}
+
+Decoding.presets = {
+    "small-10secs": {},
+    "medium-10secs": {},
+    "small-30secs": {"steps": (60, 10, 10, 10)},
+    "medium-30secs": {"steps": (60, 10, 10, 10)},
+    "audio-small": SOUND,
+    "audio-medium": SOUND,
+}

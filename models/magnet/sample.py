@@ -1,0 +1,108 @@
+"""A sequence of the published sampler, and its next step up to what the network is asked."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from models.magnet.config import MAGNeTConfig
+from models.magnet.decoding import Decoding
+from models.magnet.guidance import scales
+from models.magnet.pack import Branch
+from models.magnet.schedule import masked_counts, masked_shares, temperatures
+from models.magnet.spans import Spans, arranged
+
+
+@dataclass(eq=False)
+class Sample:
+    """A sequence. Its state lies on the CPU; `text` (`MAGNeT.memory`, or None) with the network.
+
+    ids [K, T]: the mask id where unknown; known bool [T]: frames that were given, in all codebooks; scores: of the
+    spans of the codebook that is being made.
+    """
+
+    key: int
+    decoding: Decoding
+    text: Tensor | None
+    spans: Spans
+    ids: Tensor
+    known: Tensor
+    scores: Tensor
+    step: int = 0
+
+    @classmethod
+    def begin(
+        cls,
+        config: MAGNeTConfig,
+        decoding: Decoding,
+        key: int,
+        text: Tensor | None = None,
+        given: Tensor | None = None,
+        known: Tensor | None = None,
+        length: int | None = None,
+    ) -> "Sample":
+        """`length` tokens (default: all that the network has), as far as spans fit into them.
+
+        given [K, T'] and known [T'] may be shorter. ValueError where nothing is left to be made.
+        """
+        spans = arranged(decoding, config.span)
+        length = spans.length(config.length if length is None else length)
+        ids = torch.full((config.codebooks, length), config.mask_id)
+        kept = torch.zeros(length, dtype=torch.bool)
+        if given is not None:
+            until = min(length, given.shape[1])
+            kept[:until] = True if known is None else known[:until]
+            ids[:, :until] = torch.where(kept[:until], given[:, :until], config.mask_id)
+        if kept.all():
+            raise ValueError(f"all of {length} tokens are given")
+        return cls(key, decoding, text, spans, ids, kept, spans.start(kept))
+
+    @property
+    def done(self) -> bool:
+        return self.step == self.decoding.total
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One step of a sample, from masking to drawing.
+
+    ids [K, T] are what the network sees; asked [n]: the positions that are drawn and scored; hidden bool [T]: those
+    that take what was drawn.
+    """
+
+    sample: Sample
+    codebook: int
+    ids: Tensor
+    hidden: Tensor
+    asked: Tensor
+    scale: float
+    temperature: float
+
+    @classmethod
+    def of(cls, sample: Sample, mask_id: int) -> "Turn":
+        decoding, known, spans = sample.decoding, sample.known, sample.spans
+        codebook, step = decoding.stage(sample.step)
+        steps = decoding.steps[codebook]
+        scores = sample.scores if step else spans.start(known)
+        selected = spans.select(scores, masked_counts(steps, spans.units(known))[step])
+        ids = sample.ids.clone()
+        ids[codebook, selected & ~known] = mask_id
+        hidden = ids[codebook] == mask_id
+        return cls(
+            sample=sample,
+            codebook=codebook,
+            ids=ids,
+            hidden=hidden,
+            asked=spans.asked(selected, hidden).nonzero().squeeze(-1),
+            scale=scales(masked_shares(steps), decoding.guidance)[step],
+            temperature=temperatures(steps, decoding.temperature, decoding.anneal)[step],
+        )
+
+    @property
+    def branches(self) -> list[Branch]:
+        """With the text, then without: a scale of exactly 1 needs the first alone."""
+        text = self.sample.text
+        conditional = Branch(self.ids, self.codebook, self.asked, text)
+        if text is None or self.scale == 1.0:
+            return [conditional]
+        return [conditional, Branch(self.ids, self.codebook, self.asked, None)]
