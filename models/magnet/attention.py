@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-BLOCK = 64  # queries of a banded call
+BLOCK = 32  # queries of a banded call: larger ones compute more beyond the band, smaller ones copy more keys
 
 
 class Run(Protocol):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from models.architecture import parse_architecture
 from models.checkpoint import CheckpointConfig, CheckpointError, tokenizer_directory
 from models.magnet.config import MAGNeTConfig
 from models.magnet.decoding import Decoding
@@ -15,7 +16,7 @@ def read_architectures(path: Path, config: CheckpointConfig) -> tuple[MAGNeTConf
     """
     try:
         network = MAGNeTConfig.from_dict(config.architecture)
-        decoding = Decoding.from_dict(config.decoding)
+        decoding = parse_architecture(Decoding, config.decoding, "decoding")
         check_decoding(decoding, network)
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from None

@@ -17,6 +17,7 @@ class Draws:
     top_k: Tensor  # [N] 0: all
     top_p: Tensor  # [N] 1: all
     greedy: Tensor  # [N] bool
+    narrow: bool  # whether any row is cut
 
 
 def draw(logits: Tensor, draws: Draws, noise: Noise, rows: Rows) -> tuple[Tensor, Tensor]:
@@ -27,8 +28,8 @@ def draw(logits: Tensor, draws: Draws, noise: Noise, rows: Rows) -> tuple[Tensor
     does not; of top-k and top-p it follows one, this both.
     """
     heated = logits / draws.temperature.unsqueeze(-1)
-    narrowed = filter_logits(heated, draws.top_k, draws.top_p)
-    token = torch.where(draws.greedy, heated.argmax(dim=-1), noise.categorical(narrowed, rows, Purpose.TOKEN))
+    narrowed = filter_logits(heated, draws.top_k, draws.top_p) if draws.narrow else heated
+    token = torch.where(draws.greedy, logits.argmax(dim=-1), noise.categorical(narrowed, rows, Purpose.TOKEN))
     counts = (draws.top_k > 0) & (draws.top_p >= 1.0) & ~draws.greedy
     shares = torch.where(counts.unsqueeze(-1), narrowed, heated).softmax(dim=-1)
     return token, shares.gather(-1, token.unsqueeze(-1)).squeeze(-1)

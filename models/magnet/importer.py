@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.architecture import architecture_dict
+from models.architecture import architecture_dict, parse_architecture
 from models.audiocraft import SETTINGS, Exported
 from models.checkpoint import CheckpointConfig, CheckpointError
 from models.importing import Imported, forbids_commerce
@@ -95,11 +95,11 @@ def import_magnet(
     """
     source = source / WEIGHTS if source.is_dir() else source
     with fresh_directory(out) as place:
+        codec = tokenizer or place / TOKENIZER
         if tokenizer is None:
-            import_encodec(source.parent / CODEC, place / TOKENIZER, licence)
-        codec = read_encodec(tokenizer or place / TOKENIZER)
-        config, decoding, found = read_magnet(source, codec.frame_rate)
-        fitting_codec(source, config, tokenizer or place / TOKENIZER)
+            import_encodec(source.parent / CODEC, codec, licence)
+        config, decoding, found = read_magnet(source, read_encodec(codec).frame_rate)
+        fitting_codec(source, config, codec)
         card = CheckpointConfig(
             family="magnet",
             architecture=architecture_dict(config),
@@ -158,8 +158,8 @@ def _decoding(found: Exported, config: MAGNeTConfig) -> Decoding:
     if values["top_p"] < 1.0:
         values["top_k"] = 0  # as theirs, which reads top_p alone then
     try:
-        decoding = Decoding.from_dict(values)
+        decoding = parse_architecture(Decoding, values, "decoding")
         check_decoding(decoding, config)
     except ValueError as error:
-        raise CheckpointError(f"{found.source}: generate.lm: {error}") from None
+        raise CheckpointError(f"{found.source}: {SETTINGS}: generate.lm: {error}") from None
     return decoding

@@ -52,15 +52,17 @@ class Packed:
 def pack(config: MAGNeTConfig, branches: Sequence[Branch], device: torch.device) -> Packed:
     """Lay out the branches, whose ids and wanted positions may lie on the CPU."""
 
-    def key(at: int) -> tuple[bool, bool, int]:
+    def run(at: int) -> tuple[bool, bool, int]:
+        """What branches side by side must have in common to be one run of attention; no text comes last."""
         branch = branches[at]
-        return branch.text is None, config.banded(branch.codebook), branch.ids.shape[1]
+        banded = config.banded(branch.codebook)
+        return branch.text is None, banded, 0 if banded else branch.ids.shape[1]
 
-    order = sorted(range(len(branches)), key=key)
+    order = sorted(range(len(branches)), key=run)
     lengths = [branches[at].ids.shape[1] for at in order]
     starts = dict(zip(order, [sum(lengths[:n]) for n in range(len(order))], strict=True))
     runs: list[Run] = []
-    for (_, banded, length), some in groupby(order, key=lambda at: key(at) if not key(at)[1] else (*key(at)[:2], 0)):
+    for (_, banded, length), some in groupby(order, key=run):
         members = [branches[at].ids.shape[1] for at in some]
         runs.append(Band.of(members, config.context, device) if banded else Full(len(members), length))
     texts = [(branches[at].ids.shape[1], text) for at in order if (text := branches[at].text) is not None]

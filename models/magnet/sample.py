@@ -17,8 +17,8 @@ from models.magnet.spans import Spans, arranged
 class Sample:
     """A sequence. Its state lies on the CPU; `text` (`MAGNeT.memory`, or None) with the network.
 
-    ids [K, T]: the mask id where unknown; known bool [T]: frames that were given, in all codebooks; scores: of the
-    spans of the codebook that is being made.
+    ids [K, T]: the mask id where unknown; known bool [T]: frames that were given, in all codebooks, so that the first
+    one's steps see what training never shows them; scores: of the spans of the codebook that is being made.
     """
 
     key: int
@@ -41,9 +41,9 @@ class Sample:
         known: Tensor | None = None,
         length: int | None = None,
     ) -> "Sample":
-        """`length` tokens (default: all that the network has), as far as spans fit into them.
+        """`length` tokens, as far as spans fit into them; at most, and by default, as many as the network has places.
 
-        given [K, T'] and known [T'] may be shorter. ValueError where nothing is left to be made.
+        given [K, T'] and known [T'] (default: all of these) may be shorter. ValueError where nothing is to be made.
         """
         spans = arranged(decoding, config.span)
         length = spans.length(config.length if length is None else length)
@@ -54,7 +54,7 @@ class Sample:
             kept[:until] = True if known is None else known[:until]
             ids[:, :until] = torch.where(kept[:until], given[:, :until], config.mask_id)
         if kept.all():
-            raise ValueError(f"all of {length} tokens are given")
+            raise ValueError(f"of {length} tokens none is to be made")
         return cls(key, decoding, text, spans, ids, kept, spans.start(kept))
 
     @property

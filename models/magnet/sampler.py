@@ -69,6 +69,7 @@ class Sampler:
             top_k=each([decoding.top_k for decoding in decodings]),
             top_p=each([decoding.top_p for decoding in decodings]),
             greedy=each([decoding.greedy for decoding in decodings]),
+            narrow=any(decoding.top_k or decoding.top_p < 1.0 for decoding in decodings),
         )
         position = torch.cat([turn.codebook * turn.ids.shape[1] + turn.asked for turn in turns])
         rows = Rows(

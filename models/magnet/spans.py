@@ -22,7 +22,7 @@ class Spans(Protocol):
     """A way to arrange spans over a stream of T tokens; what is known beforehand is bool [T]."""
 
     def length(self, tokens: int) -> int:
-        """Of `tokens`, how many can be made."""
+        """Of `tokens`, how many can be made: 0 where a span does not fit."""
         ...
 
     def units(self, known: Tensor) -> int:
@@ -94,7 +94,7 @@ class Windows:
     span: int
 
     def length(self, tokens: int) -> int:
-        return tokens
+        return tokens if tokens >= self.span else 0
 
     def units(self, known: Tensor) -> int:
         return int((~known).sum())

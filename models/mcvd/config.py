@@ -61,7 +61,7 @@ class MCVDConfig(Architecture):
             raise ValueError(f"head_channels {self.head_channels} is neither positive nor {ONE_HEAD}")
         attending = [width for width, side in zip(self.widths, self.sides, strict=True) if side in self.attention]
         for width in (*attending, self.widths[-1]):
-            if self.heads(width) > 1 and width % self.head_channels:
+            if 0 < self.head_channels < width and width % self.head_channels:
                 raise ValueError(f"{width} channels are no multiple of head_channels {self.head_channels}")
 
     @property

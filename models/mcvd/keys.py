@@ -41,7 +41,7 @@ def official_names(config: MCVDConfig) -> Callable[[str], str]:
     """From a tensor's name in `MCVD(config)` to the published one, without the prefix of a data-parallel module."""
     with torch.device("meta"):
         network = MCVD(config)
-    numbers = {name: number for number, name in enumerate(_numbered(network))}
+    numbers = {name: number for number, name in enumerate(numbered(network))}
 
     def official(key: str) -> str:
         module = next(name for name in numbers if key.startswith(f"{name}."))
@@ -50,10 +50,10 @@ def official_names(config: MCVDConfig) -> Callable[[str], str]:
     return official
 
 
-def _numbered(module: nn.Module, path: str = "") -> list[str]:
+def numbered(module: nn.Module, path: str = "") -> list[str]:
     """Names of the modules that have numbers: blocks, attentions, the last norm, and layers outside of these."""
     names = []
     for name, child in module.named_children():
-        inner = _numbered(child, f"{path}{name}.")
+        inner = numbered(child, f"{path}{name}.")
         names += [f"{path}{name}"] if isinstance(child, NUMBERED) or not inner else inner
     return names

@@ -16,6 +16,9 @@ class Known:
     values: Tensor
     mask: Tensor
 
+    def to(self, device: torch.device | str) -> "Known":
+        return Known(self.values.to(device), self.mask.to(device))
+
     def block(self, config: MCVDConfig, task: Task, index: int, total: int) -> "Known":
         """Those of the block made as number `index`; nothing is known of frames beyond the `total` asked for."""
         size = config.block_channels

@@ -31,15 +31,16 @@ class ClipStepper:
     @torch.inference_mode()
     def begin(self, clips: Sequence[Clip]) -> None:
         """The next block of every clip: what the network knows of the frames around it, and the noise it is made of."""
+        shown = [clip.shown.to(self.device) for clip in clips]
         conditions = [
-            self.network.condition(
-                clip.shown.unsqueeze(0).to(self.device), torch.tensor([clip.past_shown], device=self.device)
-            )
-            for clip in clips
+            self.network.condition(frames.unsqueeze(0), torch.tensor([clip.past_shown], device=self.device))
+            for clip, frames in zip(clips, shown, strict=True)
         ]
         starts = self._normal(clips, [START] * len(clips))
-        for clip, condition, start in zip(clips, conditions, starts, strict=True):
-            clip.block = Block(condition, start, torch.zeros_like(start), clip.known_next)
+        for clip, frames, condition, start in zip(clips, shown, conditions, starts, strict=True):
+            known = clip.known_next
+            clip.shown = frames
+            clip.block = Block(condition, start, torch.zeros_like(start), known and known.to(self.device))
 
     @torch.inference_mode()
     def step(self, clips: Sequence[Clip]) -> None:
