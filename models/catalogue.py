@@ -50,6 +50,11 @@ class Catalogue:
             entries[entry.spec.id] = entry
         return cls(entries, broken)
 
+    def preferring(self, ids: Iterable[str]) -> "Catalogue":
+        """The same, `ids` first: the first of its kind answers where a request names no model."""
+        first = {id: self.entries[id] for id in ids if id in self.entries}
+        return Catalogue({**first, **self.entries}, self.broken)
+
 
 def _candidates(directories: Iterable[Path]) -> list[Path]:
     found: list[Path] = []

@@ -58,6 +58,10 @@ def serve(
         bool | None,
         typer.Option(help="Accept any size, for chat UIs that always ask for 1024x1024."),
     ] = None,
+    default_model: Annotated[
+        list[str] | None,
+        typer.Option(help="Which answers where a request names none; again for another kind of model."),
+    ] = None,
     preload: Annotated[bool | None, typer.Option(help="Load every model at start, not when first asked for.")] = None,
     tag_files: Annotated[bool | None, typer.Option(help="Write into PNG files how they were made.")] = None,
     redis_url: Annotated[
@@ -76,7 +80,8 @@ def serve(
     """
     from service.http.server import CannotListen, bind
 
-    settings = _settings({**locals(), "models": [*(names or []), *(models or [])] or None})
+    chosen = {"models": [*(names or []), *(models or [])] or None, "default_model": default_model or None}
+    settings = _settings({**locals(), **chosen})
     try:
         listener = bind(settings.host, settings.port)
     except CannotListen as error:
@@ -210,7 +215,11 @@ def _catalogue(settings: "Settings") -> "Catalogue":
     catalogue = Catalogue.scan(directories)
     for reason in catalogue.broken.values():
         typer.echo(f"not served: {reason}", err=True)
-    return catalogue
+    if "default_model" in settings.model_fields_set:
+        for id in settings.default_model:
+            if id not in catalogue.entries:
+                _fail(f"default_model: no checkpoint is called {id!r}; there are {', '.join(catalogue.entries)}")
+    return catalogue.preferring(settings.default_model)
 
 
 def _dispatcher(settings: "Settings", catalogue: "Catalogue") -> "Dispatcher":

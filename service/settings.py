@@ -34,6 +34,8 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535)
 
     models: Paths = Field(default_factory=default_models)
+    default_model: Words = ["maskgit-fashion"]
+    """Served where a request names no model: of these ids the first that makes what is asked for, else by name."""
     preload: bool = False
     allow_noncommercial: bool = True
     device: str = "auto"
@@ -78,7 +80,7 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _split_lists(cls, values: dict[str, object]) -> dict[str, object]:
-        lists = ("models", "api_keys", "cors_origins", "webhook_hosts", "webhook_networks")
+        lists = ("models", "default_model", "api_keys", "cors_origins", "webhook_hosts", "webhook_networks")
         return {
             name: [part for part in value.split(",") if part] if name in lists and isinstance(value, str) else value
             for name, value in values.items()

@@ -99,6 +99,7 @@ def test_a_taken_port_is_one_line() -> None:
         (["serve", "--models", "nowhere"], "no such directory: nowhere"),
         (["serve", "--port", "70000"], "port"),
         (["serve", "--dtype", "float8"], "dtype"),
+        (["serve", "--default-model", "dall-e"], "no checkpoint is called 'dall-e'; there are m"),
         (["check", "nowhere"], "nowhere"),
     ],
 )
