@@ -50,9 +50,12 @@ def undisturbed(two: Team) -> list[bytes]:
     return pictures(two.ask(**LONG, seed=5))
 
 
-def test_a_killed_workers_request_goes_on_elsewhere_with_the_same_bytes(two: Team, undisturbed: list[bytes]) -> None:
+@pytest.mark.parametrize("model", ["maskgit-fashion", "mar-fashion"])
+def test_a_killed_workers_request_goes_on_elsewhere_with_the_same_bytes(two: Team, model: str) -> None:
+    body = {**LONG, "model": model, "seed": 5}
+    undisturbed = pictures(two.ask(**body))
     with ThreadPoolExecutor(1) as pool:
-        asked = begun(two, pool, **LONG, seed=5)
+        asked = begun(two, pool, **body)
         for worker in list(two.workers):  # whichever has it
             two.kill(worker)
         killed = time.monotonic()
