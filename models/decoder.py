@@ -11,16 +11,17 @@ import numpy as np
 from models.decoding.plan import Plan
 from models.spec import DecoderSpec, Sampling, Task
 
-Condition = int | tuple[int, ...]  # a class, or the terms of a caption
+Condition = int | tuple[int, ...] | str  # a class, the terms of a caption, or a text
 
 
 @dataclass(frozen=True)
 class GenerationRequest:
     """What is to be made. Sample i depends on (seed, i) alone.
 
-    image: uint8 [H, W, C] at the model's size; mask: bool [H, W], true where pixels are to be made anew;
-    tokens: int [L] or float [L, C], a kept grid that saves the encoding of `image`; strength: share of tokens that
-    variations re-make.
+    image: uint8 [H, W, C] at the model's size; waveform: float32 [N, C] at its rate; mask: bool [H, W] or [N], true
+    where pixels or samples are to be made anew; tokens: int [L], float [L, C] or int [K, T], a kept grid that saves the
+    encoding of `image` or `waveform`; frames: tokens along time (0: as many as the model makes, or as the waveform
+    has), of which those behind a waveform's end are to be made; strength: share of tokens that variations re-make.
     """
 
     task: Task
@@ -30,6 +31,8 @@ class GenerationRequest:
     n: int = 1
     plan: Plan | None = None
     image: np.ndarray | None = None
+    waveform: np.ndarray | None = None
+    frames: int = 0
     mask: np.ndarray | None = None
     tokens: np.ndarray | None = None
     strength: float = 0.5
@@ -92,7 +95,8 @@ class Sequence:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A finished or partial sample: pixels uint8 [H, W, C] (or another medium's array) and its tokens [L] or [L, C].
+    """A finished or partial sample and its tokens: pixels uint8 [H, W, C] with [L] or [L, C], or audio samples float32
+    [N, C] with [K, T].
 
     Where previews were asked for, `extra` may hold `known` (bool [L]: decided), `confidence` (float [L]: probability of
     what is shown) and `order` (int [L]: by which step it was decided; 0: given or undecided), for the clients.

@@ -10,7 +10,16 @@ from models.checkpoint import CheckpointConfig, CheckpointError
 from models.decoding.schedules import parse as parse_schedule
 from models.spec import Sampling
 
-NOT_NEGATIVE = ("temperature", "choice_temperature", "guidance_scale", "top_k", "reuse", "full_first", "diffusion_clip")
+NOT_NEGATIVE = (
+    "temperature",
+    "choice_temperature",
+    "guidance_scale",
+    "guidance_end",
+    "top_k",
+    "reuse",
+    "full_first",
+    "diffusion_clip",
+)
 SHARES = ("top_p", "diffusion_reuse")
 
 

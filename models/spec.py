@@ -1,7 +1,7 @@
 """What a decoder can do, as plain values: built from config.json, read by the HTTP layer, free of torch."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Modality = Literal["image", "audio", "speech", "video"]
@@ -20,6 +20,10 @@ class Sampling:
     `schedule` is cosine | linear | arccos | power:P and gives the masked share over the run.
     `diffusion_steps` is the length of the chain that makes a continuous token (0: the model's own), of which a cheap
     step runs the share `diffusion_reuse`; what it estimates the token to be stays within ±`diffusion_clip` (0: any).
+    Where tokens come in codebooks, one after the other, each has its share `codebook_steps` of the steps, guidance
+    goes from `guidance_scale` to `guidance_end` within each of them, and with `cooling` the temperature falls to 0.
+    What a step masks again there are spans of neighbours, `nonoverlap` or at any place (`stride1`), scored by the best
+    of their tokens (`max`) or all (`prod`).
     A family reads those that `DecoderSpec.parameters` names.
     """
 
@@ -39,12 +43,51 @@ class Sampling:
     diffusion_steps: int = 0
     diffusion_reuse: float = 0.5
     diffusion_clip: float = 0.0
+    codebook_steps: tuple[int, ...] = ()
+    guidance_end: float = 1.0
+    cooling: bool = True
+    span_arrangement: Literal["nonoverlap", "stride1"] = "nonoverlap"
+    span_scoring: Literal["max", "prod"] = "max"
+
+    def with_steps(self, steps: int) -> "Sampling":
+        """The same in `steps` steps; codebooks keep their shares, as far as each has a step at least."""
+        return replace(self, num_inference_steps=steps, codebook_steps=shared_steps(steps, self.codebook_steps))
+
+
+def shared_steps(total: int, like: tuple[int, ...]) -> tuple[int, ...]:
+    """`total` steps in the proportions of `like`: what is left over goes to those that miss most, the first of them."""
+    if not like:
+        return ()
+    exact = [total * steps / sum(like) for steps in like]
+    shares = [max(1, int(share)) for share in exact]
+    while sum(shares) < total:
+        most = max(range(len(like)), key=lambda at: (exact[at] - shares[at], -at))
+        shares[most] += 1
+    while sum(shares) > max(total, len(like)):
+        shares[shares.index(max(shares))] -= 1
+    return tuple(shares)
 
 
 CHAIN_PARAMETERS = frozenset(
     {"reuse_buffer", "diffusion_steps", "diffusion_reuse", "diffusion_clip"}
 )  # of continuous tokens alone
-TOKEN_PARAMETERS = frozenset(Sampling.__dataclass_fields__) - CHAIN_PARAMETERS
+CODEBOOK_PARAMETERS = frozenset({"codebook_steps", "guidance_end", "cooling", "span_arrangement", "span_scoring"})
+TOKEN_PARAMETERS = frozenset(Sampling.__dataclass_fields__) - CHAIN_PARAMETERS - CODEBOOK_PARAMETERS
+
+
+@dataclass(frozen=True)
+class Sound:
+    """What an audio model makes: `rate` samples a second in each of `channels`, `hop` of them per token."""
+
+    rate: int
+    channels: int
+    hop: int
+    least_seconds: float
+    most_seconds: float
+
+    def frames(self, seconds: float) -> int:
+        """Tokens along time that last about so long."""
+        return max(1, round(seconds * self.rate / self.hop))
 
 
 @dataclass(frozen=True)
@@ -55,8 +98,8 @@ class DecoderSpec:
     family: str
     modality: Modality
     tasks: frozenset[Task]
-    size: tuple[int, int]  # width, height in pixels
-    grid: tuple[int, int]  # rows, columns of tokens
+    size: tuple[int, int]  # width, height in pixels; 0, 0 for audio
+    grid: tuple[int, int]  # rows, columns of tokens; codebooks, tokens along time at most
     classes: tuple[str, ...]
     sampling: Sampling
     quality: Mapping[str, int]  # low | medium | high -> steps
@@ -72,6 +115,7 @@ class DecoderSpec:
     most_words: int = 0  # terms of one caption
     parameters: frozenset[str] = TOKEN_PARAMETERS  # fields of `Sampling` that have an effect
     max_diffusion_steps: int = 0  # 0: tokens are not made by diffusion
+    sound: Sound | None = None  # of audio models
     details: Mapping[str, object] = field(default_factory=dict)  # card facts shown by /v1/models
 
     @property

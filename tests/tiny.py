@@ -7,10 +7,15 @@ import torch
 
 from models.architecture import architecture_dict
 from models.checkpoint import CheckpointConfig
+from models.magnet.config import MAGNeTConfig
+from models.magnet.decoding import Decoding
+from models.magnet.network import MAGNeT
 from models.mar.config import MARConfig
 from models.mar.network import MAR
 from models.maskgit.config import UViTConfig
 from models.maskgit.network import UViT
+from models.tokenizers.encodec import EnCodec
+from models.tokenizers.encodec_config import EnCodecConfig
 from models.tokenizers.kl import KLAutoencoder
 from models.tokenizers.kl_config import KLConfig
 from models.tokenizers.vqgan import VQGAN
@@ -84,4 +89,41 @@ def tiny_mar_checkpoint(
     save_checkpoint(directory, card, generator.state_dict())
     kl_card = CheckpointConfig(family="kl", architecture=architecture_dict(kl), **common)
     save_checkpoint(directory / "tokenizer", kl_card, autoencoder.state_dict())
+    return directory
+
+
+WORDS = ("piano", "organ", "bass", "drums", "slow", "fast")
+
+
+def tiny_magnet_checkpoint(
+    path: Path,
+    name: str = "tiny-magnet",
+    seed: int = 0,
+    network: MAGNeTConfig | None = None,
+    codec: EnCodecConfig | None = None,
+) -> Path:
+    """The same of the MAGNeT family: two seconds at 64 Hz, prompts of WORDS unless sizes are given."""
+    sizes = network or replace(MAGNeTConfig.preset("tiny"), terms=len(WORDS))
+    encodec = codec or EnCodecConfig.preset("tiny")
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        generator, autoencoder = MAGNeT(sizes), EnCodec(encodec)
+        for parameter in generator.parameters():
+            parameter.data.copy_(torch.randn_like(parameter) * (2.0 / parameter.shape[-1]) ** 0.5)
+        for layer in autoencoder.quantizer.layers:
+            layer.codebook.embed.normal_()
+    directory = path / name
+    common = {"licence": "Apache-2.0", "training": {"recipe": "random weights"}}
+    card = CheckpointConfig(
+        family="magnet",
+        architecture=architecture_dict(sizes),
+        tokenizer="tokenizer",
+        vocabulary=[*WORDS, *(f"word {i}" for i in range(len(WORDS), sizes.terms))][: sizes.terms],
+        decoding=Decoding(steps=(4, 2, 2, 2)[: sizes.codebooks]).defaults,
+        quality={"low": 4, "medium": 10, "high": 20},
+        **common,
+    )
+    save_checkpoint(directory, card, generator.state_dict(), torch.float32)
+    codec_card = CheckpointConfig(family="encodec", architecture=architecture_dict(encodec), **common)
+    save_checkpoint(directory / "tokenizer", codec_card, autoencoder.state_dict(), torch.float32)
     return directory

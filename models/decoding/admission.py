@@ -76,6 +76,8 @@ def choose_plan(request: GenerationRequest, spec: DecoderSpec, unknown: int, cou
                 f"num_inference_steps is 1 to {spec.max_steps}, not {sampling.num_inference_steps}",
             )
         plan = _planned(counts, sampling.schedule, unknown, steps, sampling.reuse, sampling.full_first)
+    if min(plan.reveals, default=1) < 1:
+        raise Misfit("plan", "every step of a plan reveals at least one token")
     if plan.total != unknown:
         raise Misfit("plan", f"the plan reveals {plan.total} tokens, the request leaves {unknown} unknown")
     if plan.steps > spec.max_steps:

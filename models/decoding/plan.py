@@ -14,8 +14,8 @@ class Plan:
     groups: tuple[tuple[int, ...], ...]
 
     def __post_init__(self) -> None:
-        if any(not group or min(group) < 1 for group in self.groups):
-            raise ValueError("every step of a plan reveals at least one token")
+        if any(not group or min(group) < 0 for group in self.groups):
+            raise ValueError("every step of a plan reveals a number of tokens")
 
     def __str__(self) -> str:
         return ",".join("+".join(map(str, group)) for group in self.groups)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from models.architecture import Architecture
 
@@ -14,7 +14,8 @@ class MAGNeTConfig(Architecture):
 
     Each of `codebooks` streams has `seconds` * `frame_rate` ids below `codebook_size`. Training masks `span` neighbours
     together. In all streams but the first, a token sees `context` neighbours on either side (-1: all). Texts are the
-    last hidden states, `text_dim` wide, of the encoder of the T5 model `text_encoder`.
+    last hidden states, `text_dim` wide, of the encoder of the T5 model `text_encoder`, or else sets of `terms` known
+    terms, each a row of that width.
     """
 
     codebooks: PositiveInt = 4
@@ -29,10 +30,13 @@ class MAGNeTConfig(Architecture):
     mlp_ratio: PositiveFloat = 4.0
     text_encoder: str = "t5-base"
     text_dim: PositiveInt = 768
+    terms: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
         if self.dim % self.heads:
             raise ValueError(f"dim {self.dim} is no multiple of heads {self.heads}")
+        if self.terms and self.text_encoder:
+            raise ValueError(f"text_encoder {self.text_encoder} and terms exclude each other")
         if self.length < self.span:
             raise ValueError(f"{self.seconds} s are {self.length} tokens, less than a span of {self.span}")
 

@@ -2,25 +2,26 @@
 
 from pathlib import Path
 
-from models.architecture import parse_architecture
 from models.checkpoint import CheckpointConfig, CheckpointError, tokenizer_directory
 from models.magnet.config import MAGNeTConfig
 from models.magnet.decoding import Decoding
 from models.tokenizers.encodec_config import EnCodecConfig, read_encodec
 
 
-def read_architectures(path: Path, config: CheckpointConfig) -> tuple[MAGNeTConfig, Decoding, EnCodecConfig]:
-    """The sizes of network and codec, once they are known to fit each other, and how to decode by default.
+def read_architectures(path: Path, config: CheckpointConfig) -> tuple[MAGNeTConfig, EnCodecConfig]:
+    """The sizes of network and codec, once they are known to fit each other.
 
     CheckpointError, in one line that names the directory, for wrong fields or sizes that disagree.
     """
     try:
         network = MAGNeTConfig.from_dict(config.architecture)
-        decoding = parse_architecture(Decoding, config.decoding, "decoding")
-        check_decoding(decoding, network)
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from None
-    return network, decoding, fitting_codec(path, network, tokenizer_directory(path, config))
+    if network.terms != len(config.vocabulary):
+        raise CheckpointError(
+            f"{path}: architecture.terms is {network.terms}, but vocabulary has {len(config.vocabulary)}"
+        )
+    return network, fitting_codec(path, network, tokenizer_directory(path, config))
 
 
 def fitting_codec(path: Path, network: MAGNeTConfig, place: Path) -> EnCodecConfig:

@@ -1,7 +1,7 @@
 """How MAGNeT decodes: the published parameters. Imports without torch."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt
@@ -35,9 +35,28 @@ class Decoding(Architecture):
     greedy: bool = False
 
     @property
+    def defaults(self) -> dict[str, Any]:
+        """As `decoding` of config.json: the words of `Sampling`."""
+        return {
+            "num_inference_steps": self.total,
+            "codebook_steps": list(self.steps),
+            "guidance_scale": self.guidance[0],
+            "guidance_end": self.guidance[1],
+            "temperature": 0.0 if self.greedy else self.temperature,
+            "cooling": self.anneal,
+            "top_k": self.top_k,
+            "top_p": self.top_p,
+            "span_arrangement": self.arrangement,
+            "span_scoring": self.scoring,
+        }
+
+    @property
     def total(self) -> int:
         """Steps of all codebooks."""
         return sum(self.steps)
+
+    def with_steps(self, steps: tuple[int, ...]) -> "Decoding":
+        return replace(self, steps=steps)
 
     def stage(self, step: int) -> tuple[int, int]:
         """The codebook that step `step` of all works on, and which of that codebook's steps it is."""

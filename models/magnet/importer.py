@@ -104,7 +104,7 @@ def import_magnet(
             family="magnet",
             architecture=architecture_dict(config),
             tokenizer=TOKENIZER if tokenizer is None else Path(os.path.relpath(tokenizer, out)).as_posix(),
-            decoding=architecture_dict(decoding),
+            decoding=decoding.defaults,
             quality={"low": decoding.total // 2, "medium": decoding.total, "high": decoding.total * 2},
             training={"imported_from": source.resolve().parent.name},
             licence=licence,

@@ -27,6 +27,8 @@ class MAGNeT(nn.Module):
         dim = config.dim
         self.embeddings = nn.ModuleList(nn.Embedding(config.codebook_size + 1, dim) for _ in range(config.codebooks))
         self.register_buffer("positions", sinusoids(config.length, dim), persistent=False)
+        if config.terms:
+            self.terms = nn.Embedding(config.terms, config.text_dim)
         self.text_in = nn.Linear(config.text_dim, dim)
         self.blocks = nn.ModuleList(Block(dim, config.heads, config.mlp_ratio) for _ in range(config.depth))
         self.norm = nn.LayerNorm(dim)
@@ -48,7 +50,7 @@ class MAGNeT(nn.Module):
         return self.positions.device
 
     def condition(self, states: Tensor) -> Tensor:
-        """Last hidden states of T5 [N, C] -> text rows [N, D]."""
+        """Last hidden states of T5, or rows of terms, [N, C] -> text rows [N, D]."""
         out: Tensor = self.text_in(pad_rows(states))
         return out[: len(states)]
 

@@ -18,7 +18,8 @@ class Sample:
     """A sequence. Its state lies on the CPU; `text` (`MAGNeT.memory`, or None) with the network.
 
     ids [K, T]: the mask id where unknown; known bool [T]: frames that were given, in all codebooks, so that the first
-    one's steps see what training never shows them; scores: of the spans of the codebook that is being made.
+    one's steps see what training never shows them; scores: of the spans of the codebook that is being made;
+    written int16 [K, T]: the step, from 1 on, that decided a token last.
     """
 
     key: int
@@ -28,6 +29,7 @@ class Sample:
     ids: Tensor
     known: Tensor
     scores: Tensor
+    written: Tensor
     step: int = 0
 
     @classmethod
@@ -40,13 +42,15 @@ class Sample:
         given: Tensor | None = None,
         known: Tensor | None = None,
         length: int | None = None,
+        trimmed: bool = True,
     ) -> "Sample":
-        """`length` tokens, as far as spans fit into them; at most, and by default, as many as the network has places.
+        """`length` tokens, where `trimmed` as far as spans fit into them; by default as many as the network has places.
 
         given [K, T'] and known [T'] (default: all of these) may be shorter. ValueError where nothing is to be made.
         """
         spans = arranged(decoding, config.span)
-        length = spans.length(config.length if length is None else length)
+        length = config.length if length is None else length
+        length = spans.length(length) if trimmed else length
         ids = torch.full((config.codebooks, length), config.mask_id)
         kept = torch.zeros(length, dtype=torch.bool)
         if given is not None:
@@ -55,7 +59,18 @@ class Sample:
             ids[:, :until] = torch.where(kept[:until], given[:, :until], config.mask_id)
         if kept.all():
             raise ValueError(f"of {length} tokens none is to be made")
-        return cls(key, decoding, text, spans, ids, kept, spans.start(kept))
+        return cls(key, decoding, text, spans, ids, kept, spans.start(kept), torch.zeros_like(ids, dtype=torch.int16))
+
+    @property
+    def branches(self) -> int:
+        """Of the next step: with the text, then without; a scale of exactly 1 needs the first alone."""
+        return 1 if self.text is None or self.scale == 1.0 else 2
+
+    @property
+    def scale(self) -> float:
+        """Guidance of the next step."""
+        codebook, step = self.decoding.stage(self.step)
+        return scales(masked_shares(self.decoding.steps[codebook]), self.decoding.guidance)[step]
 
     @property
     def done(self) -> bool:
@@ -84,7 +99,7 @@ class Turn:
         codebook, step = decoding.stage(sample.step)
         steps = decoding.steps[codebook]
         scores = sample.scores if step else spans.start(known)
-        selected = spans.select(scores, masked_counts(steps, spans.units(known))[step])
+        selected = spans.select(scores, masked_counts(steps, spans.units(known))[step], len(known))
         ids = sample.ids.clone()
         ids[codebook, selected & ~known] = mask_id
         hidden = ids[codebook] == mask_id
@@ -94,15 +109,12 @@ class Turn:
             ids=ids,
             hidden=hidden,
             asked=spans.asked(selected, hidden).nonzero().squeeze(-1),
-            scale=scales(masked_shares(steps), decoding.guidance)[step],
+            scale=sample.scale,
             temperature=temperatures(steps, decoding.temperature, decoding.anneal)[step],
         )
 
     @property
     def branches(self) -> list[Branch]:
-        """With the text, then without: a scale of exactly 1 needs the first alone."""
-        text = self.sample.text
-        conditional = Branch(self.ids, self.codebook, self.asked, text)
-        if text is None or self.scale == 1.0:
-            return [conditional]
-        return [conditional, Branch(self.ids, self.codebook, self.asked, None)]
+        """As many as `Sample.branches`."""
+        texts = (self.sample.text, None)[: self.sample.branches]
+        return [Branch(self.ids, self.codebook, self.asked, text) for text in texts]

@@ -33,8 +33,8 @@ class Spans(Protocol):
         """The scores before the first step."""
         ...
 
-    def select(self, scores: Tensor, count: int) -> Tensor:
-        """The tokens that a step masks, about `count` units: bool [T]."""
+    def select(self, scores: Tensor, count: int, length: int) -> Tensor:
+        """The tokens that a step masks, about `count` units: bool [T], of `length` tokens."""
         ...
 
     def asked(self, selected: Tensor, hidden: Tensor) -> Tensor:
@@ -51,6 +51,7 @@ class Chunks:
     """Spans side by side ("nonoverlap"): a unit is one of them, and their number is whole.
 
     One that is known in part is made, its known tokens stay, but what was drawn in their place counts in its score.
+    The last one of an edit may be shorter.
     """
 
     span: int
@@ -63,24 +64,29 @@ class Chunks:
         return int((~self._whole(known)).sum())
 
     def start(self, known: Tensor) -> Tensor:
-        return torch.zeros(len(known) // self.span).masked_fill(self._whole(known), FIXED)
+        whole = self._whole(known)
+        return torch.zeros(len(whole)).masked_fill(whole, FIXED)
 
-    def select(self, scores: Tensor, count: int) -> Tensor:
+    def select(self, scores: Tensor, count: int, length: int) -> Tensor:
         chosen = torch.zeros_like(scores, dtype=torch.bool)
         chosen[rank(scores)[:count]] = True
-        return chosen.repeat_interleave(self.span)
+        return chosen.repeat_interleave(self.span)[:length]
 
     def asked(self, selected: Tensor, hidden: Tensor) -> Tensor:
         return selected
 
     def scores(self, probability: Tensor, asked: Tensor) -> Tensor:
-        p = probability.view(-1, self.span)
+        p = self._chunks(probability, 1.0 if self.scoring == "prod" else 0.0)
         scores = 1.0 - p.amax(dim=-1) if self.scoring == "max" else -p.log().sum(dim=-1)
         return scores.masked_fill(~self._whole(asked), FIXED)
 
     def _whole(self, tokens: Tensor) -> Tensor:
         """Which chunks are all in `tokens`."""
-        return tokens.view(-1, self.span).all(dim=-1)
+        return self._chunks(tokens, True).all(dim=-1)
+
+    def _chunks(self, tokens: Tensor, filling: float | bool) -> Tensor:
+        """[chunks, span]; `filling` is what a shorter last one has behind its end."""
+        return F.pad(tokens, (0, -len(tokens) % self.span), value=filling).view(-1, self.span)
 
 
 @dataclass(frozen=True)
@@ -102,7 +108,7 @@ class Windows:
     def start(self, known: Tensor) -> Tensor:
         return torch.zeros(len(known)).masked_fill(known, FIXED)
 
-    def select(self, scores: Tensor, count: int) -> Tensor:
+    def select(self, scores: Tensor, count: int, length: int) -> Tensor:
         order = rank(scores.unfold(0, self.span, 1).sum(dim=-1))
         place = torch.empty_like(order)
         place[order] = torch.arange(len(order))

@@ -1,4 +1,4 @@
-"""The published sampler of MAGNeT for any mix of sequences at different codebooks and steps: a decoder's reference."""
+"""One step of the published sampler of MAGNeT, for any mix of sequences at different codebooks and steps."""
 
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
@@ -16,7 +16,15 @@ Probe = Callable[[Turn, Tensor], None]  # guided logits [n, C] of what it asked 
 Reader = Callable[[Sample, Tensor], Tensor]  # ids [K, T] after drawing -> probabilities [T] by another model
 
 
-class Sampler:
+class NotFinite(ArithmeticError):
+    """`rows`: which of the samples."""
+
+    def __init__(self, rows: list[int]) -> None:
+        super().__init__(f"{len(rows)} sequence(s) produced non-finite values")
+        self.rows = rows
+
+
+class Stepper:
     """`reader` and its `weight` rescore what was drawn; `probe` sees every step's logits."""
 
     def __init__(
@@ -28,16 +36,13 @@ class Sampler:
         self.weight = weight
         self.probe: Probe | None = None
 
-    def run(self, samples: Seq[Sample]) -> None:
-        """To the end, all in shared steps."""
-        while running := [sample for sample in samples if not sample.done]:
-            self.step(running)
-
     @torch.inference_mode()
     def step(self, samples: Seq[Sample]) -> None:
-        """One step of each sample, wherever it stands, in one forward."""
+        """One step of each sample, wherever it stands, in one forward. Raises NotFinite, and no sample has changed."""
         turns = [Turn.of(sample, self.network.config.mask_id) for sample in samples]
         logits = self.evaluate(turns)
+        if wrong := [at for at, part in enumerate(logits) if not part.sum().isfinite()]:
+            raise NotFinite(wrong)
         if self.probe is not None:
             for turn, part in zip(turns, logits, strict=True):
                 self.probe(turn, part)
@@ -89,5 +94,6 @@ class Sampler:
         if self.reader is not None:
             shares = rescored(shares, self.reader(sample, turn.ids), self.weight)
         sample.ids = turn.ids
+        sample.written[turn.codebook].masked_fill_(turn.hidden, sample.step + 1)
         sample.scores = sample.spans.scores(shares, torch.zeros_like(turn.hidden).index_fill(0, asked, True))
         sample.step += 1

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from models.architecture import architecture_dict
+from models.catalogue import Catalogue
 from models.checkpoint import CheckpointError, problems, read_config
+from models.magnet.admission import decoding_of
 from models.magnet.config import MAGNeTConfig
 from models.magnet.consistency import read_architectures
 from models.magnet.decoding import Decoding
@@ -35,6 +37,12 @@ GENERATE = {
 }  # fmt: skip
 
 
+def decoding(out: Path) -> Decoding:
+    """What a request without wishes of its own runs with."""
+    [entry] = Catalogue.scan([out]).entries.values()
+    return decoding_of(entry.spec.sampling, entry.spec, MAGNeTConfig.from_dict(read_config(out).architecture))
+
+
 def test_a_bundle_becomes_a_checkpoint(tmp_path: Path) -> None:
     out = tmp_path / "models" / "magnet"
     report = import_magnet(write_bundle(tmp_path / "magnet-small", **GENERATE), out)
@@ -46,9 +54,9 @@ def test_a_bundle_becomes_a_checkpoint(tmp_path: Path) -> None:
     assert config.training == {"imported_from": "magnet-small"}
     assert config.quality == {"low": 45, "medium": 90, "high": 180}
 
-    sizes, decoding, codec = read_architectures(out, config)
+    sizes, codec = read_architectures(out, config)
     assert (sizes.length, sizes.text_encoder) == (LM["seq_len"], "t5-tiny")
-    assert decoding == Decoding(
+    assert decoding(out) == Decoding(
         steps=(60, 10, 10, 10), temperature=3.5, anneal=False, top_p=0.8, guidance=(20.0, 2.0),
         arrangement="stride1", scoring="prod",
     )  # fmt: skip
@@ -79,11 +87,11 @@ def test_defaults_where_a_file_has_none(tmp_path: Path) -> None:
     out = tmp_path / "out"
     import_magnet(write_bundle(tmp_path / "bundle"), out, licence="MIT")
     config = read_config(out)
-    assert Decoding.from_dict(config.decoding) == Decoding()
+    assert decoding(out) == Decoding()
     assert not config.noncommercial
     import_magnet(write_bundle(tmp_path / "greedy", use_sampling=False, top_p=0.0, top_k=20), tmp_path / "greedy-out")
-    decoding = Decoding.from_dict(read_config(tmp_path / "greedy-out").decoding)
-    assert (decoding.greedy, decoding.top_p, decoding.top_k) == (True, 1.0, 20)
+    greedy = decoding(tmp_path / "greedy-out")
+    assert (greedy.greedy, greedy.top_p, greedy.top_k) == (True, 1.0, 20)
 
 
 def test_a_codec_can_be_shared(tmp_path: Path) -> None:

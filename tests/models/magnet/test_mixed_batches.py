@@ -13,7 +13,7 @@ from models.magnet.config import MAGNeTConfig
 from models.magnet.decoding import Decoding
 from models.magnet.network import MAGNeT
 from models.magnet.sample import Sample, Turn
-from models.magnet.sampler import Sampler
+from models.magnet.stepper import Stepper
 from tests.models.magnet.build import random_network
 
 SMALL = MAGNeTConfig(
@@ -34,8 +34,8 @@ class Log:
     def probe(self, turn: Turn, logits: Tensor) -> None:
         self.logits[turn.sample.key] = logits.clone()
 
-    def step(self, sampler: Sampler, samples: list[Sample]) -> None:
-        sampler.step(samples)
+    def step(self, stepper: Stepper, samples: list[Sample]) -> None:
+        stepper.step(samples)
         for sample in samples:
             self.seen[sample.key, sample.step] = (self.logits[sample.key], sample.ids, sample.scores)
 
@@ -72,16 +72,16 @@ def test_every_number_is_that_of_a_lone_sequence(threads: int, config: MAGNeTCon
         rng = random.Random(5)
         return [random_sample(rng, network, key, texts) for key in range(9)]
 
-    sampler = Sampler(network)
+    stepper = Stepper(network)
     lone, mixed = Log(), Log()
-    sampler.probe = lone.probe
+    stepper.probe = lone.probe
     for sample in samples():
         while not sample.done:
-            lone.step(sampler, [sample])
-    sampler.probe, rng = mixed.probe, random.Random(6)
+            lone.step(stepper, [sample])
+    stepper.probe, rng = mixed.probe, random.Random(6)
     together = samples()
     while running := [sample for sample in together if not sample.done]:
-        mixed.step(sampler, rng.sample(running, rng.randint(1, len(running))))
+        mixed.step(stepper, rng.sample(running, rng.randint(1, len(running))))
     assert lone.seen.keys() == mixed.seen.keys()
     wrong = [
         key

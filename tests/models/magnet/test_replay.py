@@ -11,8 +11,8 @@ from torch import Tensor
 from models.magnet.guidance import scales
 from models.magnet.network import MAGNeT
 from models.magnet.sample import Sample, Turn
-from models.magnet.sampler import Sampler
 from models.magnet.schedule import COOLEST, masked_counts, masked_shares, temperatures
+from models.magnet.stepper import Stepper
 from tests.models.magnet.build import RUNS, recorded
 from tests.models.magnet.replay import RecordedNoise, decoding_of, samples_of
 
@@ -43,9 +43,9 @@ class Watch:
             torch.testing.assert_close(logits, io["guided_logits"][step, row, turn.asked], atol=2e-4, rtol=0)
         self.asked[turn.sample.key] = turn
 
-    def after(self, sampler: Sampler, samples: list[Sample]) -> None:
+    def after(self, stepper: Stepper, samples: list[Sample]) -> None:
         """One step, and what it left."""
-        sampler.step(samples)
+        stepper.step(samples)
         for sample in samples:
             (io, row), step, turn = self.rows[sample.key], sample.step - 1, self.asked[sample.key]
             assert torch.equal(sample.ids, io["seq_out"][step, row].long())
@@ -55,15 +55,15 @@ class Watch:
             self.steps += 1
 
 
-def sampler_of(network: MAGNeT, watch: Watch) -> Sampler:
-    sampler = Sampler(network, RecordedNoise.of(RUNS))
-    sampler.probe = watch.probe
-    return sampler
+def stepper_of(network: MAGNeT, watch: Watch) -> Stepper:
+    stepper = Stepper(network, RecordedNoise.of(RUNS))
+    stepper.probe = watch.probe
+    return stepper
 
 
-def finish(sampler: Sampler, watch: Watch, samples: list[Sample]) -> None:
+def finish(stepper: Stepper, watch: Watch, samples: list[Sample]) -> None:
     while running := [sample for sample in samples if not sample.done]:
-        watch.after(sampler, running)
+        watch.after(stepper, running)
     for sample in samples:
         io, row = watch.rows[sample.key]
         assert torch.equal(sample.ids, io["tokens"][row].long())
@@ -88,25 +88,25 @@ def test_schedules(name: str) -> None:
 @pytest.mark.parametrize("name", RUNS)
 def test_alone(network: MAGNeT, name: str) -> None:
     watch = Watch()
-    sampler = sampler_of(network, watch)
+    stepper = stepper_of(network, watch)
     for sample in watch.add(name, samples_of(network, name)):
-        finish(sampler, watch, [sample])
+        finish(stepper, watch, [sample])
     assert watch.steps == RUNS[name]["steps"] * len(watch.rows)
 
 
 @pytest.mark.parametrize("name", RUNS)
 def test_together(network: MAGNeT, name: str) -> None:
     watch = Watch()
-    finish(sampler_of(network, watch), watch, watch.add(name, samples_of(network, name)))
+    finish(stepper_of(network, watch), watch, watch.add(name, samples_of(network, name)))
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_all_runs_beside_each_other(network: MAGNeT, seed: int) -> None:
     """Random ones of them make a step together, so codebooks, lengths, steps and parameters mix."""
     rng, watch = Random(seed), Watch()
-    sampler = sampler_of(network, watch)
+    stepper = stepper_of(network, watch)
     samples = [sample for name in RUNS for sample in watch.add(name, samples_of(network, name))]
     for _ in range(20):
         running = [sample for sample in samples if not sample.done]
-        watch.after(sampler, rng.sample(running, rng.randint(1, len(running))))
-    finish(sampler, watch, samples)
+        watch.after(stepper, rng.sample(running, rng.randint(1, len(running))))
+    finish(stepper, watch, samples)

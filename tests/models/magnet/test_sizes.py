@@ -12,8 +12,8 @@ from models.magnet.decoding import Decoding
 from models.magnet.importer import official_key
 from models.magnet.network import MAGNeT
 from models.magnet.sample import Sample, Turn
-from models.magnet.sampler import Sampler
 from models.magnet.spans import searched
+from models.magnet.stepper import Stepper
 from tests.models.magnet import naive
 from tests.models.magnet.build import random_network
 from tests.models.magnet.naive import Naive
@@ -38,7 +38,7 @@ class Request:
 
 @dataclass
 class Watch:
-    """Follows the sampler's steps with the plain form."""
+    """Follows the stepper's steps with the plain form."""
 
     naive: Naive
     states: dict[int, Tensor | None] = field(default_factory=dict)
@@ -114,8 +114,8 @@ def test_any_mix_agrees_with_the_plain_form(case: Case, ahead: int) -> None:
     config = case.config
     network = random_network(config, packed=False)
     watch = Watch(Naive(config, official(network)))
-    sampler = Sampler(network)
-    sampler.probe = watch.probe
+    stepper = Stepper(network)
+    stepper.probe = watch.probe
     samples = []
     torch.manual_seed(0)
     for key, request in enumerate(case.requests):
@@ -128,7 +128,7 @@ def test_any_mix_agrees_with_the_plain_form(case: Case, ahead: int) -> None:
         assert torch.equal(samples[-1].ids != config.mask_id, samples[-1].known.expand_as(samples[-1].ids))
 
     def step(running: list[Sample]) -> None:
-        sampler.step(running)
+        stepper.step(running)
         for sample in running:
             watch.after(sample)
 

@@ -18,8 +18,8 @@ def test_chunks() -> None:
     assert chunks.units(known) == 2, "one is known in part"
     assert chunks.start(known).tolist() == [FIXED, 0.0, 0.0]
     scores = torch.tensor([0.5, 0.7, 0.5])
-    assert torch.equal(chunks.select(scores, 1), bools("...xxx..."))
-    assert torch.equal(chunks.select(scores, 2), bools("xxxxxx...")), "ties to the lowest index"
+    assert torch.equal(chunks.select(scores, 1, 9), bools("...xxx..."))
+    assert torch.equal(chunks.select(scores, 2, 9), bools("xxxxxx...")), "ties to the lowest index"
     assert torch.equal(chunks.asked(bools("...xxx..."), bools(".....x...")), bools("...xxx..."))
 
 
@@ -37,9 +37,9 @@ def test_windows() -> None:
     assert windows.units(known) == 4
     assert windows.start(known).tolist() == [FIXED, FIXED, 0.0, 0.0, 0.0, 0.0]
     scores = torch.tensor([0.0, 0.0, 0.0, 5.0, 5.0, 5.0, 0.0, 4.0])
-    assert torch.equal(windows.select(scores, 1), bools("...xxx..")), "one window at least"
-    assert torch.equal(windows.select(scores, 3), bools("...xxx.."))
-    assert torch.equal(windows.select(scores, 5), bools("..xxxx..")), "a third window would fit, but is not tried"
+    assert torch.equal(windows.select(scores, 1, 8), bools("...xxx..")), "one window at least"
+    assert torch.equal(windows.select(scores, 3, 8), bools("...xxx.."))
+    assert torch.equal(windows.select(scores, 5, 8), bools("..xxxx..")), "a third window would fit, but is not tried"
     assert torch.equal(windows.asked(bools("xxx..."), bools("..xx..")), bools("..xx.."))
     p = torch.tensor([0.5, 0.0])
     assert windows.scores(p, bools("x.")).tolist() == [pytest.approx(0.6931472), FIXED]
@@ -48,7 +48,7 @@ def test_windows() -> None:
 def test_single_tokens_have_one_arrangement() -> None:
     for arrangement in ("nonoverlap", "stride1"):
         spans = arranged(Decoding(arrangement=arrangement), 1)
-        assert torch.equal(spans.select(torch.tensor([0.1, 0.4, 0.4, 0.3]), 2), bools(".xx."))
+        assert torch.equal(spans.select(torch.tensor([0.1, 0.4, 0.4, 0.3]), 2, 4), bools(".xx."))
     assert arranged(Decoding(scoring="prod"), 3) == Chunks(3, "prod")
     assert arranged(Decoding(arrangement="stride1"), 3) == Windows(3)
 

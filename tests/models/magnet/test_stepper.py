@@ -12,7 +12,7 @@ from models.magnet.decoding import Decoding
 from models.magnet.drawing import Draws, draw
 from models.magnet.network import MAGNeT
 from models.magnet.sample import Sample
-from models.magnet.sampler import Sampler
+from models.magnet.stepper import Stepper
 from tests.models.magnet.build import random_network
 
 CONFIG = replace(MAGNeTConfig.preset("tiny"), seconds=2.5)  # 20 tokens
@@ -22,6 +22,11 @@ DECODING = Decoding(steps=(4, 2, 2, 2))
 @pytest.fixture(scope="module")
 def tiny() -> MAGNeT:
     return random_network(CONFIG)
+
+
+def run(stepper: Stepper, sample: Sample) -> None:
+    while not sample.done:
+        stepper.step([sample])
 
 
 def text_of(network: MAGNeT, seed: int) -> Tensor:
@@ -46,7 +51,7 @@ def test_what_is_given_stays(tiny: MAGNeT, arrangement: str) -> None:
     given = torch.randint(CONFIG.codebook_size, (4, 18))
     known = torch.rand(18, generator=torch.Generator().manual_seed(0)) < 0.5
     sample = Sample.begin(CONFIG, decoding, 0, text_of(tiny, 0), given, known)
-    Sampler(tiny).run([sample])
+    run(Stepper(tiny), sample)
     assert torch.equal(sample.ids[:, :18][:, known], given[:, known])
     assert (sample.ids < CONFIG.codebook_size).all()
 
@@ -54,7 +59,7 @@ def test_what_is_given_stays(tiny: MAGNeT, arrangement: str) -> None:
 def test_keys_texts_and_decoding_matter_and_nothing_else(tiny: MAGNeT) -> None:
     def made(key: int, text: int, decoding: Decoding = DECODING) -> list[list[int]]:
         sample = Sample.begin(CONFIG, decoding, key, text_of(tiny, text))
-        Sampler(tiny).run([sample])
+        run(Stepper(tiny), sample)
         found: list[list[int]] = sample.ids.tolist()
         return found
 
@@ -67,11 +72,11 @@ def test_keys_texts_and_decoding_matter_and_nothing_else(tiny: MAGNeT) -> None:
 
 def test_a_scale_of_one_needs_one_branch(tiny: MAGNeT) -> None:
     sizes: list[int] = []
-    sampler = Sampler(tiny)
+    stepper = Stepper(tiny)
     for text, guidance in ((text_of(tiny, 0), (1.0, 1.0)), (None, (10.0, 1.0)), (text_of(tiny, 0), (10.0, 1.0))):
         sample = Sample.begin(CONFIG, replace(DECODING, guidance=guidance), 0, text)
-        sampler.probe = lambda turn, logits: sizes.append(len(turn.branches))
-        sampler.step([sample])
+        stepper.probe = lambda turn, logits: sizes.append(len(turn.branches))
+        stepper.step([sample])
     assert sizes == [1, 1, 2]
 
 
@@ -83,9 +88,9 @@ def test_another_model_may_score(tiny: MAGNeT) -> None:
         return torch.full(ids.shape[1:], 0.5)
 
     plain, half, other = (Sample.begin(CONFIG, DECODING, 0) for _ in range(3))
-    Sampler(tiny).step([plain])
-    Sampler(tiny, reader=reader, weight=0.5).step([half])
-    Sampler(tiny, reader=reader, weight=1.0).step([other])
+    Stepper(tiny).step([plain])
+    Stepper(tiny, reader=reader, weight=0.5).step([half])
+    Stepper(tiny, reader=reader, weight=1.0).step([other])
     assert torch.equal(plain.ids, half.ids), "only what is masked next changes"
     assert torch.equal(seen[0], plain.ids)
     torch.testing.assert_close(half.scores, 0.5 * plain.scores + 0.25)

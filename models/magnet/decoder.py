@@ -1,0 +1,245 @@
+"""MAGNeT behind the `IterativeDecoder` seam: admission, plans, and the works of a sequence's life.
+
+ENCODE reads the prompt, and the tokens of an upload; a STEP is one forward for sequences at any codebook, step and
+length; FINISH and PREVIEW pass the codec, a few sounds at a time.
+"""
+
+from collections.abc import Sequence as Seq
+from typing import Protocol, cast
+
+import msgpack
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.decoder import Artifact, Condition, GenerationRequest, Kind, PoisonedRows, Sequence, Work
+from models.decoding.noise import CounterNoise, Noise, sequence_key
+from models.layers.linear import pack_linears
+from models.magnet.admission import check_request, decoding_of, frames_of, known_frames
+from models.magnet.decoding import Decoding
+from models.magnet.network import MAGNeT
+from models.magnet.previews import Snapshot
+from models.magnet.sample import Sample
+from models.magnet.sequence import MAGNeTSequence, own, planned, shortened
+from models.magnet.stepper import NotFinite, Stepper
+from models.spec import DecoderSpec, Sound
+from models.tokenizers.encodec import EnCodec
+
+FLOAT = 4
+
+
+class TextSource(Protocol):
+    """What turns a prompt into rows that the network is conditioned on."""
+
+    def encode(self, condition: Condition) -> Tensor | None:
+        """States [N, text_dim] on the network's device; None for the null text."""
+        ...
+
+
+class MAGNeTDecoder:
+    """A MAGNeT, its codec and its text encoder; `noise` is injected by parity tests."""
+
+    def __init__(
+        self,
+        spec: DecoderSpec,
+        network: MAGNeT,
+        codec: EnCodec,
+        text: TextSource,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        noise: Noise | None = None,
+    ) -> None:
+        self.spec = spec
+        self.device, self.dtype = device, dtype
+        self.config = network.config
+        self.sound = cast(Sound, spec.sound)
+        self.network = network.to(device=device, dtype=dtype).eval().requires_grad_(False)
+        self.codec = codec.to(device).eval().requires_grad_(False)
+        self.text = text
+        if device == "cpu" and torch.backends.mkldnn.is_available():
+            pack_linears(self.network)
+        self.stepper = Stepper(self.network, noise or CounterNoise())
+
+    # -- admission
+
+    def admit(self, request: GenerationRequest) -> list[Sequence]:
+        check_request(request, self.spec, self.config, self.sound)
+        decoding = decoding_of(request.sampling, self.spec, self.config)
+        return [self._place(request, sample, decoding) for sample in range(request.n)]
+
+    def _place(self, request: GenerationRequest, sample: int, decoding: Decoding) -> MAGNeTSequence:
+        frames = frames_of(request, self.config, self.sound)
+        known = known_frames(request, frames, self.sound)
+        state = Sample.begin(
+            self.config,
+            decoding,
+            sequence_key(request.seed, sample),
+            given=torch.zeros(self.config.codebooks, frames, dtype=torch.long),
+            known=known,
+            length=frames,
+            trimmed=request.waveform is None,
+        )
+        units, spans = state.spans.units(state.known), state.spans.units(torch.zeros_like(state.known))
+        return MAGNeTSequence(
+            request=request,
+            sample=sample,
+            plan=planned(decoding, units),
+            known=self.config.codebooks * (spans - units),
+            total=self.config.codebooks * spans,
+            state=state,
+            prompted=request.condition is None,
+            encoded=request.waveform is None,
+        )
+
+    # -- works
+
+    def next_work(self, seq: Sequence) -> Work | None:
+        seq = own(seq)
+        if seq.finished:
+            return None
+        if not seq.prompted:
+            return Work(Kind.ENCODE, "prompt", 1)
+        if not seq.encoded:
+            return Work(Kind.ENCODE, "upload", 1)
+        if seq.step == seq.plan.steps:
+            return Work(Kind.FINISH, "finish", 1)
+        return Work(Kind.STEP, "step", seq.state.branches * seq.state.ids.shape[1])
+
+    def preview_work(self, seq: Sequence) -> Work:
+        return Work(Kind.PREVIEW, "preview", 1)
+
+    @torch.inference_mode()
+    def run(self, work: Work, seqs: Seq[Sequence]) -> None:
+        mine = [own(seq) for seq in seqs]
+        if work.kind is Kind.STEP:
+            self._step(mine)
+        elif work.lane == "prompt":
+            self._read(mine)
+        else:
+            self._encode(mine)
+
+    def _read(self, seqs: list[MAGNeTSequence]) -> None:
+        """Samples of one request share what its prompt becomes."""
+        memories: dict[int, Tensor | None] = {}
+        for seq in seqs:
+            if id(seq.request) not in memories:
+                states = self.text.encode(cast(Condition, seq.request.condition))
+                memories[id(seq.request)] = None if states is None else self._memory(states)
+        for seq in seqs:
+            seq.state.text = memories[id(seq.request)]
+            seq.prompted = True
+
+    def _memory(self, states: Tensor) -> Tensor:
+        return self.network.memory(self.network.condition(states.to(self.dtype)))
+
+    def _encode(self, seqs: list[MAGNeTSequence]) -> None:
+        requests = {id(seq.request): seq.request for seq in seqs}
+        tokens = {key: self._tokens(request) for key, request in requests.items()}
+        for seq in seqs:
+            given = tokens[id(seq.request)][:, : seq.state.ids.shape[1]]
+            known = seq.state.known[: given.shape[1]]
+            seq.state.ids[:, : given.shape[1]][:, known] = given[:, known]
+            seq.encoded = True
+
+    def _tokens(self, request: GenerationRequest) -> Tensor:
+        """[K, T] of the upload."""
+        if request.tokens is not None:
+            return torch.from_numpy(request.tokens.astype(np.int64))
+        wave = torch.from_numpy(cast(np.ndarray, request.waveform).T.copy())
+        return self.codec.encode(wave.unsqueeze(0).to(self.device))[0].cpu()
+
+    def _step(self, seqs: list[MAGNeTSequence]) -> None:
+        try:
+            self.stepper.step([seq.state for seq in seqs])
+        except NotFinite as error:
+            raise PoisonedRows([seqs[at] for at in error.rows]) from None
+        for seq in seqs:
+            seq.known += seq.plan.reveals[seq.step]
+            seq.step += 1
+
+    # -- previews and results
+
+    def snapshot(self, seq: Sequence) -> object:
+        return Snapshot.of(own(seq))
+
+    @torch.inference_mode()
+    def preview(self, snapshots: Seq[object]) -> list[Artifact]:
+        mine = cast(Seq[Snapshot], snapshots)
+        waves = self._waves([shot.ids[: shot.audible] for shot in mine])
+        return [Artifact(wave, shot.ids.numpy(), dict(shot.extra)) for wave, shot in zip(waves, mine, strict=True)]
+
+    @torch.inference_mode()
+    def finish(self, seqs: Seq[Sequence]) -> list[Artifact]:
+        mine = [own(seq) for seq in seqs]
+        waves = self._waves([seq.state.ids for seq in mine])
+        artifacts = []
+        for seq, wave in zip(mine, waves, strict=True):
+            seq.finished = True
+            extra = Snapshot.of(seq).extra if seq.request.partials else {}
+            artifacts.append(Artifact(wave, seq.state.ids.numpy().copy(), dict(extra)))
+        return artifacts
+
+    def _waves(self, ids: list[Tensor]) -> list[np.ndarray]:
+        """Token grids [k, T] -> samples [N, C]; grids of equal shape share calls."""
+        found: dict[int, np.ndarray] = {}
+        for shape in dict.fromkeys(tuple(grid.shape) for grid in ids):
+            which = [at for at, grid in enumerate(ids) if tuple(grid.shape) == shape]
+            waves = self.codec.decode(torch.stack([ids[at] for at in which]).to(self.device))
+            found |= dict(zip(which, waves.transpose(1, 2).cpu().numpy(), strict=True))
+        return [found[at] for at in range(len(ids))]
+
+    # -- resources
+
+    def memory(self, request: GenerationRequest) -> int:
+        """Text and rows of the network; the codec's widest layer."""
+        config, frames = self.config, frames_of(request, self.config, self.sound)
+        words = 1 + (len(request.condition) if isinstance(request.condition, str | tuple) else 0)
+        text = 2 * config.depth * words * config.dim
+        rows = 2 * frames * (config.dim * (8 + 2 * config.mlp_ratio) + config.codebook_size)
+        attention = 2 * config.heads * frames * frames
+        sound = frames * self.sound.hop * self.codec.config.filters * 4
+        return int(FLOAT * (text + request.n * (rows + attention + sound)))
+
+    def at_boundary(self, seq: Sequence) -> bool:
+        """Every step stands alone."""
+        return True
+
+    def shorten(self, seq: Sequence, steps_left: int) -> None:
+        """Codebooks that have not begun get fewer steps."""
+        seq = own(seq)
+        if seq.step == seq.plan.steps:
+            return
+        seq.state.decoding = shortened(seq.state.decoding, seq.step, steps_left)
+        seq.plan = planned(seq.state.decoding, seq.state.spans.units(seq.state.known))
+
+    def save(self, seq: Sequence) -> bytes:
+        seq = own(seq)
+        state = seq.state
+        saved = {
+            "step": seq.step,
+            "steps": state.decoding.steps,
+            "encoded": seq.encoded,
+            "ids": state.ids.numpy().astype(np.int32).tobytes(),
+            "scores": state.scores.numpy().tobytes(),
+            "written": state.written.numpy().tobytes(),
+        }
+        return cast(bytes, msgpack.packb(saved))
+
+    def restore(self, request: GenerationRequest, sample: int, state: bytes) -> Sequence:
+        """The prompt is read again."""
+        saved = msgpack.unpackb(state)
+        decoding = decoding_of(request.sampling, self.spec, self.config)
+        seq = self._place(request, sample, decoding.with_steps(tuple(saved["steps"])))
+        own_state = seq.state
+        seq.step = own_state.step = saved["step"]
+        seq.encoded = saved["encoded"]
+        seq.known += sum(seq.plan.reveals[: seq.step])
+        ids = np.frombuffer(saved["ids"], dtype=np.int32).astype(np.int64)
+        own_state.ids = torch.from_numpy(ids).view_as(own_state.ids)
+        own_state.scores = torch.from_numpy(np.frombuffer(saved["scores"], dtype=np.float32).copy())
+        written = np.frombuffer(saved["written"], dtype=np.int16).copy()
+        own_state.written = torch.from_numpy(written).view_as(own_state.written)
+        return seq
+
+    def release(self, seq: Sequence) -> None:
+        own(seq).state.text = None
