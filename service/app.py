@@ -20,12 +20,13 @@ from service.http.errors import on_http_exception, on_validation_error
 from service.http.failures import FailureMiddleware
 from service.http.gate import Gate
 from service.http.guard import GuardMiddleware
-from service.http.image_kind import ImageKind
-from service.http.image_notes import KIND
+from service.http.image_medium import IMAGE
 from service.http.kinds import Kind
 from service.http.links import Links
+from service.http.making import Medium
+from service.http.media_kind import MediaKind
 from service.http.openapi import describe
-from service.http.pictures import Pictures
+from service.http.results import Results
 from service.http.services import Services
 from service.http.webhooks import Webhooks, body_of
 from service.media.pool import MediaPool
@@ -38,6 +39,7 @@ from service.webhooks.networks import parsed
 from service.webhooks.sender import Sender
 from service.webhooks.signing import Secret
 
+MEDIA: tuple[Medium, ...] = (IMAGE,)
 DESCRIPTION = "Generators that decode by iterative unmasking, behind the OpenAI API."
 EXPOSED = (
     ["x-request-id", "openai-processing-ms", "openai-poll-after-ms", "retry-after", "x-should-retry"]
@@ -118,14 +120,20 @@ def _services(settings: Settings, dispatcher: Dispatcher) -> Services:
     pool = MediaPool(settings.media_threads)
     links = Links(dispatcher.jobs.secret, settings.results_seconds)
     kinds: dict[str, Kind] = {}  # they need the services, which need them
-    images = Pictures(
-        dispatcher, pool, links, log, settings.results_seconds, settings.tag_files, lambda known: kind.job_of(known)
+    results = Results(
+        dispatcher,
+        pool,
+        links,
+        log,
+        settings.results_seconds,
+        settings.tag_files,
+        lambda known: services.kind_of(known).job_of(known),
     )
     services = Services(
         settings=settings,
         dispatcher=dispatcher,
         pool=pool,
-        pictures=images,
+        results=results,
         webhooks=Webhooks(settings.webhook_hosts if settings.webhook_secret else [], parsed(settings.webhook_networks)),
         kinds=kinds,
         metrics=metrics,
@@ -134,7 +142,7 @@ def _services(settings: Settings, dispatcher: Dispatcher) -> Services:
         gate=Gate(),
         keys=Keys(key.get_secret_value() for key in settings.api_keys),
     )
-    kind = kinds[KIND] = ImageKind(services)
+    kinds |= {medium.kind: MediaKind(services, medium) for medium in MEDIA}
     return services
 
 

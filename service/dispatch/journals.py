@@ -63,7 +63,8 @@ class Journal:
     def count(self, ticket: Ticket) -> None:
         """What the ticket takes in memory."""
         request = ticket.request
-        self.size += sum(one.nbytes for one in (request.image, request.mask, request.tokens) if one is not None)
+        arrays = (request.image, request.waveform, request.mask, request.tokens)
+        self.size += sum(one.nbytes for one in arrays if one is not None)
         self.size += sum(map(len, (*ticket.states, self.terms.note)))
 
     async def read(self, position: str) -> AsyncIterator[Event]:

@@ -28,8 +28,8 @@ router = APIRouter(prefix=PREFIX, tags=["jobs"], responses=ANSWERS)
 async def fetch_artifact(request: Request, token: str) -> Response:
     """Needs no API key: the link is signed and ends."""
     services = services_of(request)
-    key = await services.pictures.links.key(token)
-    content = await services.pictures.file(key)
+    key = await services.results.links.key(token)
+    content = await services.results.file(key)
     if content is None:
         raise ApiError(404, "The file is not kept any more.", "artifact_not_found")
     name = key.rpartition("/")[2]

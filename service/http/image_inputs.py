@@ -8,7 +8,7 @@ import numpy as np
 from models.spec import DecoderSpec
 from service.http.errors import ApiError, invalid
 from service.http.image_requests import ImageSource
-from service.http.pictures import Result
+from service.http.results import Result
 from service.http.services import Services
 from service.media.resize import resize, resize_mask
 from service.media.uploads import Upload, UploadError, read_upload
@@ -68,7 +68,7 @@ async def source_for(services: Services, spec: DecoderSpec, files: Files, result
     if result is not None:
         if files.images:
             raise invalid("Give either image or image_id.", "image_id")
-        upload = Upload(_in_channels(result.pixels, channels_of(spec)), None)
+        upload = Upload(_in_channels(result.media, channels_of(spec)), None)
         if upload.size != spec.size and not services.settings.resample:
             raise invalid(f"That result is not of {spec.id}'s size.", "image_id", "image_size_mismatch")
     else:

@@ -13,10 +13,9 @@ from service.dispatch.base import Terms
 from service.engine.request import Priority, Ticket
 from service.http.context import Context
 from service.http.errors import ApiError, invalid, model_not_found
-from service.http.image_answers import Job, StreamName
 from service.http.image_inputs import Files, Source, source_for
-from service.http.image_notes import note_of, packed_source
-from service.http.image_output import Keep, Output, output_for
+from service.http.image_medium import IMAGE
+from service.http.image_output import ImageOutput, Keep, output_for
 from service.http.image_requests import (
     ImageEditFields,
     ImageGenerationRequest,
@@ -24,14 +23,17 @@ from service.http.image_requests import (
     ImageVariationRequest,
 )
 from service.http.image_sampling import plan_for, sampling_for
+from service.http.making import Job
 from service.http.manner import DRAWN_BITS, Manner
-from service.http.pictures import Result
+from service.http.notes import note_of
+from service.http.results import Result
 from service.http.services import Services
 from service.media.encode import encode
+from service.packed import pack
 
 NOTHING = Understood(None, "")
 NO_FILES = Files([])
-NAMES: Mapping[Task, StreamName] = {
+NAMES: Mapping[Task, str] = {
     "generate": "image_generation",
     "edit": "image_edit",
     "variation": "image_generation",
@@ -111,6 +113,7 @@ class JobMaker:
         if self.manner.kept:
             self.context.log["job"] = self.manner.id
         job = Job(
+            medium=IMAGE,
             ticket=self._ticket(request, spec.id, body),
             spec=spec,
             output=output,
@@ -129,7 +132,7 @@ class JobMaker:
         given = drawn if body.seed is None else body.seed
         return secrets.randbits(DRAWN_BITS) if given is None else given
 
-    def _terms(self, body: ImageOptions, request: GenerationRequest, output: Output, files: Files) -> Terms:
+    def _terms(self, body: ImageOptions, request: GenerationRequest, output: ImageOutput, files: Files) -> Terms:
         return Terms(
             kept=self.manner.kept,
             listed=self.manner.later,
@@ -137,7 +140,7 @@ class JobMaker:
             webhook=self.services.webhooks.checked(body.webhook, self.manner.later),
         )
 
-    def _digest(self, body: ImageOptions, request: GenerationRequest, output: Output, files: Files) -> str:
+    def _digest(self, body: ImageOptions, request: GenerationRequest, output: ImageOutput, files: Files) -> str:
         """Of what decides the result, however it was said and in which form it is wanted."""
         return self.manner.digest(
             [request.task, request.condition, request.n, request.strength, str(request.plan), body.seed],
@@ -151,7 +154,8 @@ class JobMaker:
     def _source(self, files: Files, result: Result | None) -> bytes | None:
         if not self.manner.kept:
             return None
-        return packed_source(files if result is None else Files([encode(result.pixels)], files.mask))
+        files = files if result is None else Files([encode(result.media)], files.mask)
+        return pack([files.images, files.mask])
 
     def _ticket(self, request: GenerationRequest, model: str, body: ImageOptions) -> Ticket:
         deadline = None
@@ -203,7 +207,7 @@ class JobMaker:
     async def _result(self, id: str | None) -> Result | None:
         if id is None:
             return None
-        result = await self.services.pictures.result(id, self.context.owner)
+        result = await self.services.results.result(IMAGE.prefix, id, self.context.owner)
         if result is None:
             message = "There is no such result (any more); upload the picture instead."
             raise ApiError(404, message, "image_not_found", "image_id")

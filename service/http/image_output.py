@@ -1,7 +1,7 @@
 """How finished pictures leave: size, file format, and the kept pixels of an edit."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,7 +25,7 @@ class Keep:
 
 
 @dataclass(frozen=True)
-class Output:
+class ImageOutput:
     """size: (width, height) of the delivered picture."""
 
     format: Format
@@ -34,7 +34,10 @@ class Output:
     quality: str
     keep: Keep | None = None
 
-    def pixels(self, made: np.ndarray) -> np.ndarray:
+    def keeping(self, keep: Keep) -> "ImageOutput":
+        return replace(self, keep=keep)
+
+    def media(self, made: np.ndarray) -> np.ndarray:
         """From the decoder's picture to the delivered one, uint8 [H, W, C]."""
         if self.keep is not None:
             height, width = self.keep.mask.shape
@@ -53,7 +56,7 @@ def output_for(
     auto: tuple[int, int],
     keep: Keep | None = None,
     later: bool = False,
-) -> Output:
+) -> ImageOutput:
     """Raises ApiError 400 with the field. `auto` is what size=auto means: the upload's size, else the model's."""
     if options.response_format == "url" and options.stream and not later:
         raise invalid("A stream carries its pictures as b64_json.", "response_format")
@@ -66,7 +69,7 @@ def output_for(
     if (options.partial_images or 0) > 0 and not options.stream and not later:
         raise invalid("partial_images needs stream=true.", "partial_images")
     size = _size(spec, options.size or "auto", auto, resample)
-    return Output(format, compression, size, quality_of(spec, steps), keep)
+    return ImageOutput(format, compression, size, quality_of(spec, steps), keep)
 
 
 def _size(spec: DecoderSpec, size: str, auto: tuple[int, int], resample: bool) -> tuple[int, int]:

@@ -4,6 +4,9 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from service.http.making import Told
+from service.http.responses import Steps, Timings
+
 
 class TokenDetails(BaseModel):
     text_tokens: int
@@ -20,11 +23,6 @@ class ImagesUsage(BaseModel):
     output_tokens_details: TokenDetails
 
 
-class Steps(BaseModel):
-    full: int
-    reuse: int
-
-
 class Picture(BaseModel):
     b64_json: str | None = None
     url: str | None = None
@@ -36,12 +34,6 @@ class Picture(BaseModel):
     steps: Steps
     shortened: bool = False
     resumed_from_step: int = Field(0, description="Steps that another worker had done before it was lost.")
-
-
-class Timings(BaseModel):
-    queue_ms: float
-    run_ms: float
-    total_ms: float
 
 
 class Described(BaseModel):
@@ -63,14 +55,14 @@ class ImagesResponse(Described):
     timings: Timings
 
 
-class QueuedImage(BaseModel):
+class QueuedImage(Told):
     """With `progress`, while the request waits and its place changes."""
 
     type: Literal["image_generation.queued", "image_edit.queued"]
     place: int = Field(description="1 is next.")
 
 
-class StartedImage(BaseModel):
+class StartedImage(Told):
     """With `progress`: the request has begun."""
 
     type: Literal["image_generation.started", "image_edit.started"]
@@ -78,7 +70,7 @@ class StartedImage(BaseModel):
     seed: int
 
 
-class SteppedImage(BaseModel):
+class SteppedImage(Told):
     """With `progress`: a step is done."""
 
     type: Literal["image_generation.step", "image_edit.step"]
@@ -99,7 +91,7 @@ class ImageEvent(Described):
     order: list[int] | None = Field(None, description="Per token: decided by which step; 0: given or undecided.")
 
 
-class PartialImage(ImageEvent):
+class PartialImage(ImageEvent, Told):
     type: Literal["image_generation.partial_image", "image_edit.partial_image"]
     partial_image_index: int
     step: int
@@ -107,7 +99,7 @@ class PartialImage(ImageEvent):
     revealed: float = Field(description="Share of tokens decided, 0 to 1.")
 
 
-class CompletedImage(ImageEvent):
+class CompletedImage(ImageEvent, Told):
     type: Literal["image_generation.completed", "image_edit.completed"]
     usage: ImagesUsage
     revised_prompt: str | None = None

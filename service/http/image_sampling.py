@@ -61,6 +61,8 @@ def plan_for(spec: DecoderSpec, options: ImageOptions) -> Plan | None:
         plan = Plan.parse(options.plan)
     except ValueError as error:
         raise invalid(str(error), "plan") from None
+    if min(plan.reveals) < 1:
+        raise invalid("Every step of a plan reveals at least one token.", "plan")
     if plan.total > spec.length:
         raise invalid(f"The plan reveals {plan.total} tokens, the model has {spec.length}.", "plan")
     if max(map(len, plan.groups)) - 1 > spec.max_reuse:

@@ -10,20 +10,20 @@ from service.engine.request import Refused
 from service.http.bodies import fill, media_type, read_form, read_json, unsupported
 from service.http.context import context_of
 from service.http.errors import invalid
-from service.http.image_answers import Job, early_headers, headers, whole
 from service.http.image_inputs import Files, data_url, file_parts
 from service.http.image_jobs import JobMaker
-from service.http.image_notes import SOURCE_SECONDS, source_key
 from service.http.image_requests import (
     ImageEditFields,
     ImageEditRequest,
     ImageGenerationRequest,
     ImageVariationRequest,
 )
-from service.http.image_runs import Run
 from service.http.jobs import accepted, position_of
+from service.http.making import Job, early_headers, headers
 from service.http.manner import manner_of
+from service.http.notes import SOURCE_SECONDS, source_key
 from service.http.openapi import IMAGE_ANSWERS, edit_body, json_body, variation_body
+from service.http.runs import Run
 from service.http.services import Services, services_of
 from service.http.sse import EventStream, unless_gone
 
@@ -99,7 +99,7 @@ async def _answer(request: Request, maker: JobMaker, job: Job, stream: bool) -> 
     if stream:
         return EventStream(run.stream(), early_headers(job))
     made, done = await unless_gone(request.receive, run.whole())
-    response = whole(job, made, done, context.seconds)
+    response = job.medium.whole(job, made, done, context.seconds)
     content: dict[str, Any] = response.model_dump(exclude_none=True)
     return JSONResponse(content, headers=headers(job, made))
 

@@ -9,6 +9,7 @@ from service.engine.events import Done, SampleDone
 
 if TYPE_CHECKING:
     from service.http.context import Context
+    from service.http.making import Job
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,10 @@ class Kind(Protocol):
 
     async def forget(self, known: Known) -> None:
         """Drop its files."""
+        ...
+
+    async def job_of(self, known: Known) -> "Job":
+        """The checked request, with what an edit keeps. Raises ApiError, StoreAway."""
         ...
 
     async def stream(self, context: "Context", known: Known, subscription: Subscription) -> AsyncGenerator[bytes, None]:

@@ -9,7 +9,7 @@ from service.dispatch.base import Dispatcher, Known
 from service.http.auth import Keys
 from service.http.gate import Gate
 from service.http.kinds import Kind
-from service.http.pictures import Pictures
+from service.http.results import Results
 from service.http.webhooks import Webhooks
 from service.media.pool import MediaPool
 from service.observe.activity import Activity
@@ -23,7 +23,7 @@ class Services:
     settings: Settings
     dispatcher: Dispatcher
     pool: MediaPool
-    pictures: Pictures
+    results: Results
     webhooks: Webhooks
     kinds: dict[str, Kind]
     metrics: Metrics

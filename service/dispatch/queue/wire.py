@@ -48,7 +48,7 @@ def read_ticket(content: bytes, from_wall: Callable[[float], float]) -> Ticket:
             **request
             | {
                 "condition": tuple(condition) if isinstance(condition, list) else condition,
-                "sampling": Sampling(**request["sampling"]),
+                "sampling": _sampling(request["sampling"]),
                 "plan": None if request["plan"] is None else Plan.parse(request["plan"]),
             }
         )
@@ -64,6 +64,11 @@ def read_ticket(content: bytes, from_wall: Callable[[float], float]) -> Ticket:
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"not a ticket: {error}") from None
+
+
+def _sampling(values: Mapping[str, object]) -> Sampling:
+    """Lists were tuples before they travelled."""
+    return Sampling(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})  # type: ignore[arg-type]
 
 
 def event_bytes(event: Event, key: str = "") -> tuple[bytes, Artifact | None]:

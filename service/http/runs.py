@@ -1,4 +1,4 @@
-"""Following one image request to its end: answer whole or as a stream."""
+"""Following one request to its end: answer whole or as a stream."""
 
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -8,7 +8,7 @@ from service.dispatch.base import Subscription
 from service.engine.events import Done, Event, Failed, Preview, SampleDone, Waiting
 from service.http.context import Context
 from service.http.errors import ApiError, from_failed, internal, translated
-from service.http.image_answers import Delivery, Job, Made, completed_image, news, partial_image
+from service.http.making import Delivery, Job, Made
 from service.http.services import Services
 from service.http.sse import KEEPALIVE, STARTED, message, with_keepalive
 
@@ -80,14 +80,14 @@ class Run:
     async def _framed(self, event: Event) -> bytes | None:
         match event:
             case Preview():
-                file = await self.services.pictures.partial(self.job, event.artifact)
-                partial = partial_image(self.job, event, file)
+                file = await self.services.results.partial(self.job, event.artifact)
+                partial = self.job.medium.partial(self.job, event, file)
                 return message(partial, partial.type, event.at)
             case SampleDone():
-                completed = completed_image(self.job, await self._finish(event, "b64_json"))
+                completed = self.job.medium.completed(self.job, await self._finish(event, "b64_json"))
                 return message(completed, completed.type, event.at)
             case _:
-                told = news(self.job, event)
+                told = self.job.medium.news(self.job, event)
                 return None if told is None else message(told, told.type, event.at)
 
     @asynccontextmanager
@@ -129,4 +129,4 @@ class Run:
 
     async def _finish(self, event: SampleDone, delivery: Delivery) -> Made:
         self.context.log["steps"] = event.report.steps_full + event.report.steps_reuse
-        return await self.services.pictures.finish(self.job, event, delivery)
+        return await self.services.results.finish(self.job, event, delivery)

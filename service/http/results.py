@@ -1,6 +1,6 @@
-"""Finished pictures: rendered by whoever needs one first, kept for a while by request and sample.
+"""Finished samples: rendered by whoever needs one first, kept for a while by request and sample.
 
-A file can be fetched by a link; a result names its picture to a later edit (`image_id`).
+A file can be fetched by a link; a result names its picture or sound to a later edit (`image_id`, `audio_id`).
 """
 
 import re
@@ -15,26 +15,24 @@ from models.family import Understood
 from service.artefacts.base import Store, StoreAway, StoreFull
 from service.dispatch.base import Dispatcher, Known
 from service.engine.events import SampleDone
-from service.http.image_answers import Delivery, Job, Made, file_key, token_grid
-from service.http.image_output import Output
 from service.http.links import Links
-from service.media.encode import MEDIA_TYPES
+from service.http.making import Delivery, Job, Made, Medium, Output, file_key
 from service.media.pool import MediaPool
 from service.media.tags import make_tags
 from service.packed import pack, unpack
 
-ID = re.compile(r"img_([0-9a-f]{24})_(\d{1,2})")
-FILE = re.compile(r"(req_[0-9a-f]{24})/picture-(\d{1,2})\.[a-z]{3,4}")
+ID = re.compile(r"([a-z]{3})_([0-9a-f]{24})_(\d{1,2})")
+FILE = re.compile(r"(req_[0-9a-f]{24})/[a-z]+-(\d{1,2})\.[a-z0-9]{3,4}")
 
 
 @dataclass(frozen=True)
 class Result:
-    """pixels: uint8 [H, W, C] as delivered; tokens: int [L] or float [L, C], what `model` made them from."""
+    """media: pixels uint8 [H, W, C] or audio float32 [N, C] as delivered; tokens: what `model` made them from."""
 
     model: str
     owner: str
     understood: Understood
-    pixels: np.ndarray
+    media: np.ndarray
     tokens: np.ndarray
 
     def pack(self) -> bytes:
@@ -49,7 +47,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Pictures:
+class Results:
     """job_of: the whole job of a kept request."""
 
     dispatcher: Dispatcher
@@ -65,7 +63,7 @@ class Pictures:
         return self.dispatcher.store
 
     async def partial(self, job: Job, artifact: Artifact) -> bytes:
-        """The file of a picture that is not finished."""
+        """The file of a sample that is not finished."""
         return (await self.pool.run(_render, job.output, artifact, None))[1]
 
     async def finish(self, job: Job, event: SampleDone, delivery: Delivery) -> Made:
@@ -77,13 +75,13 @@ class Pictures:
             key = file_key(job, event.report.sample)
             await self.store.put(key, file, self.seconds)
             url = await self.links.url(job.base, key)
-        return Made(event.report, file, url, token_grid(event.artifact))
+        return Made(event.report, file, url, job.medium.detail(event.artifact))
 
     async def _rendered(self, job: Job, event: SampleDone) -> tuple[Result, bytes]:
         tags = make_tags(job.ticket.request, event.report, job.understood) if self.tag_files else None
-        pixels, file = await self.pool.run(_render, job.output, event.artifact, tags)
+        media, file = await self.pool.run(_render, job.output, event.artifact, tags)
         understood = Understood(job.ticket.request.condition, job.understood or "")
-        return Result(job.spec.id, job.ticket.owner, understood, pixels, event.artifact.tokens), file
+        return Result(job.spec.id, job.ticket.owner, understood, media, event.artifact.tokens), file
 
     async def _try_to_keep(self, key: str, content: bytes) -> None:
         try:
@@ -99,12 +97,14 @@ class Pictures:
         found = await self._again(named[1], int(named[2]), key)
         return found[1] if found else None
 
-    async def result(self, id: str, owner: str) -> Result | None:
-        """The result that `id` names, unless it is gone or somebody else's. Raises StoreAway, QueueAway."""
+    async def result(self, prefix: str, id: str, owner: str) -> Result | None:
+        """The result that `id` names, unless it is gone, of another medium or somebody else's. Raises StoreAway,
+        QueueAway.
+        """
         named = ID.fullmatch(id)
-        if named is None:
+        if named is None or named[1] != prefix:
             return None
-        request, sample = f"req_{named[1]}", int(named[2])
+        request, sample = f"req_{named[2]}", int(named[3])
         kept = await self.store.get(_result_key(request, sample))
         if kept is not None:
             result = Result.unpack(kept)
@@ -112,13 +112,13 @@ class Pictures:
         found = await self._again(request, sample, owner=owner)
         return found[0] if found else None
 
-    async def forget(self, known: Known) -> None:
+    async def forget(self, known: Known, medium: Medium) -> None:
         """All that is kept of a request. Raises StoreAway."""
         id = known.ticket.id
         for sample in range(known.ticket.request.n):
             await self.store.delete(_result_key(id, sample))
-            for format in MEDIA_TYPES:
-                await self.store.delete(f"{id}/picture-{sample}.{format}")
+            for format in medium.types:
+                await self.store.delete(f"{id}/{medium.noun}-{sample}.{format}")
         if (source := unpack(known.note)["source"]) is not None:
             await self.store.delete(source)
 
@@ -144,6 +144,6 @@ def _result_key(request: str, sample: int) -> str:
 
 
 def _render(output: Output, artifact: Artifact, tags: Mapping[str, object] | None) -> tuple[np.ndarray, bytes]:
-    """The delivered pixels and their file."""
-    pixels = output.pixels(artifact.array)
-    return pixels, output.file(pixels, tags)
+    """What is delivered, and its file."""
+    media = output.media(artifact.array)
+    return media, output.file(media, tags)
