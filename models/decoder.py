@@ -21,7 +21,8 @@ class GenerationRequest:
     image: uint8 [H, W, C] at the model's size; waveform: float32 [N, C] at its rate; mask: bool [H, W] or [N], true
     where pixels or samples are to be made anew; tokens: int [L], float [L, C] or int [K, T], a kept grid that saves the
     encoding of `image` or `waveform`; frames: tokens along time (0: as many as the model makes, or as the waveform
-    has), of which those behind a waveform's end are to be made; strength: share of tokens that variations re-make.
+    has), of which those behind a waveform's end are to be made; loop: the end leads over into the beginning;
+    strength: share of tokens that variations re-make.
     """
 
     task: Task
@@ -33,6 +34,7 @@ class GenerationRequest:
     image: np.ndarray | None = None
     waveform: np.ndarray | None = None
     frames: int = 0
+    loop: bool = False
     mask: np.ndarray | None = None
     tokens: np.ndarray | None = None
     strength: float = 0.5

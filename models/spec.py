@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from math import ceil
 from typing import Literal
 
 Modality = Literal["image", "audio", "speech", "video"]
@@ -77,17 +78,33 @@ TOKEN_PARAMETERS = frozenset(Sampling.__dataclass_fields__) - CHAIN_PARAMETERS -
 
 @dataclass(frozen=True)
 class Sound:
-    """What an audio model makes: `rate` samples a second in each of `channels`, `hop` of them per token."""
+    """What an audio model makes: `rate` samples a second in each of `channels`, `hop` of them per token, up to `most`
+    tokens along time, of which `span` are decided together.
+    """
 
     rate: int
     channels: int
     hop: int
-    least_seconds: float
-    most_seconds: float
+    span: int
+    most: int
 
-    def frames(self, seconds: float) -> int:
-        """Tokens along time that last about so long."""
-        return max(1, round(seconds * self.rate / self.hop))
+    @property
+    def least_seconds(self) -> float:
+        return self.span * self.hop / self.rate
+
+    @property
+    def most_seconds(self) -> float:
+        return self.most * self.hop / self.rate
+
+    def frames(self, seconds: float | None, arrangement: str) -> int:
+        """Tokens for at least `seconds`, as far as the model goes (None: all that it makes). Spans that lie side by
+        side fill them.
+        """
+        wanted = self.most if seconds is None else min(self.most, ceil(round(seconds * self.rate) / self.hop))
+        if arrangement != "nonoverlap" or wanted % self.span == 0:
+            return wanted
+        whole = wanted - wanted % self.span
+        return whole + self.span if whole + self.span <= self.most else whole
 
 
 @dataclass(frozen=True)

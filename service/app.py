@@ -13,7 +13,8 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from service.dispatch.base import Dispatcher
-from service.http import artifacts, engine, health, images, jobs, models, playground
+from service.http import artifacts, audio, engine, health, images, jobs, models, playground
+from service.http.audio_medium import AUDIO
 from service.http.auth import Keys
 from service.http.context import ContextMiddleware
 from service.http.errors import on_http_exception, on_validation_error
@@ -39,7 +40,7 @@ from service.webhooks.networks import parsed
 from service.webhooks.sender import Sender
 from service.webhooks.signing import Secret
 
-MEDIA: tuple[Medium, ...] = (IMAGE,)
+MEDIA: tuple[Medium, ...] = (IMAGE, AUDIO)
 DESCRIPTION = "Generators that decode by iterative unmasking, behind the OpenAI API."
 EXPOSED = (
     ["x-request-id", "openai-processing-ms", "openai-poll-after-ms", "retry-after", "x-should-retry"]
@@ -102,7 +103,7 @@ def _routed(**options: Any) -> FastAPI:
         },
         **options,
     )
-    for part in (images, jobs, artifacts, models, engine, health, playground):
+    for part in (images, audio, jobs, artifacts, models, engine, health, playground):
         app.include_router(part.router)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     return app

@@ -17,7 +17,7 @@ def check_request(request: GenerationRequest, spec: DecoderSpec, config: MAGNeTC
     if request.plan is not None:
         raise Misfit("plan", "codebook_steps say how a model of codebooks decodes")
     if request.task == "edit":
-        _check_upload(request, sound)
+        _check_upload(request, spec, sound)
     _check_condition(request, spec, config)
     frames = frames_of(request, config, sound)
     if not config.span <= frames <= config.length:
@@ -28,7 +28,7 @@ def check_request(request: GenerationRequest, spec: DecoderSpec, config: MAGNeTC
         )
 
 
-def _check_upload(request: GenerationRequest, sound: Sound) -> None:
+def _check_upload(request: GenerationRequest, spec: DecoderSpec, sound: Sound) -> None:
     wave, mask = request.waveform, request.mask
     if wave is None or not len(wave):
         raise Misfit("audio", "an edit needs audio")
@@ -36,6 +36,9 @@ def _check_upload(request: GenerationRequest, sound: Sound) -> None:
         raise Misfit("audio", f"the audio has {sound.channels} channel(s), not {wave.shape[-1]}")
     if not np.isfinite(wave).all():
         raise Misfit("audio", "the audio has numbers that are not finite")
+    tokens = request.tokens
+    if tokens is not None and tokens.shape != (spec.grid[0], -(-len(wave) // sound.hop)):
+        raise Misfit("audio_id", f"the token grid has not the shape of {len(wave)} samples")
     if mask is None or mask.shape != wave.shape[:1]:
         raise Misfit("mask", "the mask says of each sample whether it is to be made")
 

@@ -26,6 +26,17 @@ from models.spec import DecoderSpec, Sound
 from models.tokenizers.encodec import EnCodec
 
 FLOAT = 4
+CONTEXT = 50
+
+
+def _context(grid: Tensor) -> int:
+    """Tokens before and behind a loop [k, T] that its codec hears, too."""
+    return min(CONTEXT, grid.shape[1])
+
+
+def _circled(grid: Tensor) -> Tensor:
+    around = _context(grid)
+    return torch.cat([grid[:, -around:], grid, grid[:, :around]], dim=1)
 
 
 class TextSource(Protocol):
@@ -165,13 +176,13 @@ class MAGNeTDecoder:
     @torch.inference_mode()
     def preview(self, snapshots: Seq[object]) -> list[Artifact]:
         mine = cast(Seq[Snapshot], snapshots)
-        waves = self._waves([shot.ids[: shot.audible] for shot in mine])
+        waves = self._waves([shot.ids[: shot.audible] for shot in mine], [shot.loop for shot in mine])
         return [Artifact(wave, shot.ids.numpy(), dict(shot.extra)) for wave, shot in zip(waves, mine, strict=True)]
 
     @torch.inference_mode()
     def finish(self, seqs: Seq[Sequence]) -> list[Artifact]:
         mine = [own(seq) for seq in seqs]
-        waves = self._waves([seq.state.ids for seq in mine])
+        waves = self._waves([seq.state.ids for seq in mine], [seq.request.loop for seq in mine])
         artifacts = []
         for seq, wave in zip(mine, waves, strict=True):
             seq.finished = True
@@ -179,14 +190,16 @@ class MAGNeTDecoder:
             artifacts.append(Artifact(wave, seq.state.ids.numpy().copy(), dict(extra)))
         return artifacts
 
-    def _waves(self, ids: list[Tensor]) -> list[np.ndarray]:
-        """Token grids [k, T] -> samples [N, C]; grids of equal shape share calls."""
+    def _waves(self, ids: list[Tensor], loops: list[bool]) -> list[np.ndarray]:
+        """Token grids [k, T] -> samples [N, C]; grids of equal shape share calls. A loop is heard in its midst."""
+        grids = [_circled(grid) if loop else grid for grid, loop in zip(ids, loops, strict=True)]
         found: dict[int, np.ndarray] = {}
-        for shape in dict.fromkeys(tuple(grid.shape) for grid in ids):
-            which = [at for at, grid in enumerate(ids) if tuple(grid.shape) == shape]
-            waves = self.codec.decode(torch.stack([ids[at] for at in which]).to(self.device))
+        for shape in dict.fromkeys(tuple(grid.shape) for grid in grids):
+            which = [at for at, grid in enumerate(grids) if tuple(grid.shape) == shape]
+            waves = self.codec.decode(torch.stack([grids[at] for at in which]).to(self.device))
             found |= dict(zip(which, waves.transpose(1, 2).cpu().numpy(), strict=True))
-        return [found[at] for at in range(len(ids))]
+        cuts = [_context(grid) * self.sound.hop if loop else 0 for grid, loop in zip(ids, loops, strict=True)]
+        return [found[at][cut : len(found[at]) - cut] for at, cut in enumerate(cuts)]
 
     # -- resources
 

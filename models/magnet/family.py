@@ -59,7 +59,6 @@ class MAGNeTFamily:
         network, codec = read_architectures(path, config)
         limits = Limits(PARAMETERS, MAX_STEPS, max_reuse=0)
         sampling, quality = read_defaults(path, config, limits)
-        a_frame = codec.hop / codec.sample_rate
         return DecoderSpec(
             id=id,
             family=self.name,
@@ -85,8 +84,8 @@ class MAGNeTFamily:
                 rate=codec.sample_rate,
                 channels=codec.channels,
                 hop=codec.hop,
-                least_seconds=network.span * a_frame,
-                most_seconds=network.length * a_frame,
+                span=network.span,
+                most=network.length,
             ),
             details={"metrics": dict(config.metrics)},
         )

@@ -17,6 +17,7 @@ class Snapshot:
 
     ids: Tensor
     audible: int
+    loop: bool
     known: Tensor
     written: Tensor
 
@@ -24,7 +25,7 @@ class Snapshot:
     def of(cls, seq: MAGNeTSequence) -> "Snapshot":
         state = seq.state
         done = torch.arange(len(state.ids)).unsqueeze(-1) < (seq.audible if seq.step else 0)
-        return cls(state.ids.clone(), seq.audible, state.known | done, state.written.clone())
+        return cls(state.ids.clone(), seq.audible, seq.request.loop, state.known | done, state.written.clone())
 
     @property
     def extra(self) -> dict[str, object]:

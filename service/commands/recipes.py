@@ -17,7 +17,7 @@ from models.spec import DecoderSpec, Sampling
 from service.commands.refusal import Refusal
 from service.http.errors import ApiError
 from service.http.image_requests import ImageGenerationRequest
-from service.http.image_sampling import plan_for, sampling_for
+from service.http.sampling import plan_for, sampling_for
 from service.media.tags import read_tags
 
 DRAWN_BITS = 32

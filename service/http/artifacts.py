@@ -10,6 +10,7 @@ from service.http.kinds import File
 from service.http.openapi import BINARY_ANSWER, ERRORS
 from service.http.services import services_of
 from service.media.encode import MEDIA_TYPES
+from service.media.sounds import SOUND_TYPES
 
 PREFIX = "/v1/artifacts"
 EXPIRED = {**ERRORS[404], "description": "The link has expired"}
@@ -20,7 +21,7 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
     500: ERRORS[500],
     503: ERRORS[503],
 }
-TYPES = {str(format): media_type for format, media_type in MEDIA_TYPES.items()}
+TYPES = {str(format): media_type for format, media_type in (*MEDIA_TYPES.items(), *SOUND_TYPES.items())}
 router = APIRouter(prefix=PREFIX, tags=["jobs"], responses=ANSWERS)
 
 

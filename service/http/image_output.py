@@ -8,7 +8,7 @@ import numpy as np
 from models.spec import DecoderSpec
 from service.http.errors import invalid
 from service.http.image_requests import ImageOptions
-from service.http.image_sampling import quality_of
+from service.http.sampling import quality_of
 from service.media.composite import composite
 from service.media.encode import Format, encode
 from service.media.resize import resize

@@ -1,31 +1,23 @@
 """POST /v1/images/generations, /edits and /variations."""
 
-from typing import Any
-
 from fastapi import APIRouter, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
-from service.dispatch.base import Subscription
-from service.engine.request import Refused
+from service.http.answering import answer
 from service.http.bodies import fill, media_type, read_form, read_json, unsupported
 from service.http.context import context_of
 from service.http.errors import invalid
 from service.http.image_inputs import Files, data_url, file_parts
-from service.http.image_jobs import JobMaker
+from service.http.image_jobs import ImageMaker
 from service.http.image_requests import (
     ImageEditFields,
     ImageEditRequest,
     ImageGenerationRequest,
     ImageVariationRequest,
 )
-from service.http.jobs import accepted, position_of
-from service.http.making import Job, early_headers, headers
 from service.http.manner import manner_of
-from service.http.notes import SOURCE_SECONDS, source_key
 from service.http.openapi import IMAGE_ANSWERS, edit_body, json_body, variation_body
-from service.http.runs import Run
 from service.http.services import Services, services_of
-from service.http.sse import EventStream, unless_gone
 
 router = APIRouter(prefix="/v1/images", tags=["images"], responses=IMAGE_ANSWERS)
 
@@ -35,8 +27,8 @@ async def create_image(request: Request) -> Response:
     """Make pictures from a prompt."""
     services, context = services_of(request), context_of(request)
     body = await read_json(request, ImageGenerationRequest, services.settings.max_json_bytes)
-    maker = JobMaker(services, context, manner_of(request, bool(body.stream)))
-    return await _answer(request, maker, maker.generation(body), bool(body.stream))
+    maker = ImageMaker(services, context, manner_of(request, bool(body.stream)))
+    return await answer(request, maker, maker.generation(body), bool(body.stream))
 
 
 @router.post("/edits", openapi_extra=edit_body())
@@ -44,8 +36,8 @@ async def edit_image(request: Request) -> Response:
     """Make the transparent part of a mask anew; kept pixels come back bit for bit (PNG, lossless WebP)."""
     services, context = services_of(request), context_of(request)
     body, files = await _edit(request, services)
-    maker = JobMaker(services, context, manner_of(request, bool(body.stream)))
-    return await _answer(request, maker, await maker.edit(body, files), bool(body.stream))
+    maker = ImageMaker(services, context, manner_of(request, bool(body.stream)))
+    return await answer(request, maker, await maker.edit(body, files), bool(body.stream))
 
 
 @router.post("/variations", openapi_extra=variation_body())
@@ -54,9 +46,9 @@ async def vary_image(request: Request) -> Response:
     services, context = services_of(request), context_of(request)
     form = await read_form(request, services.settings)
     body = fill(ImageVariationRequest, form.fields)
-    maker = JobMaker(services, context, manner_of(request, bool(body.stream)))
+    maker = ImageMaker(services, context, manner_of(request, bool(body.stream)))
     job = await maker.variation(body, file_parts(form.files, ("image",)))
-    return await _answer(request, maker, job, bool(body.stream))
+    return await answer(request, maker, job, bool(body.stream))
 
 
 async def _edit(request: Request, services: Services) -> tuple[ImageEditFields, Files]:
@@ -77,39 +69,3 @@ async def _edit(request: Request, services: Services) -> tuple[ImageEditFields, 
             return body, Files(images, mask)
         case _:
             raise unsupported(request, "multipart/form-data or application/json")
-
-
-async def _answer(request: Request, maker: JobMaker, job: Job, stream: bool) -> Response:
-    """Whole, as a stream, or later."""
-    services, context = maker.services, maker.context
-    if maker.manner.later:
-        (await _submit(services, job)).close()
-        return await accepted(services, context, job.ticket.id)
-
-    after = position_of(request) if stream and job.terms.kept else ""
-
-    async def listen() -> Subscription:
-        subscription = await _submit(services, job)
-        if not after:
-            return subscription
-        subscription.close()
-        return await services.dispatcher.jobs.follow(job.ticket.id, after)
-
-    run = Run(services, context, job, listen)
-    if stream:
-        return EventStream(run.stream(), early_headers(job))
-    made, done = await unless_gone(request.receive, run.whole())
-    response = job.medium.whole(job, made, done, context.seconds)
-    content: dict[str, Any] = response.model_dump(exclude_none=True)
-    return JSONResponse(content, headers=headers(job, made))
-
-
-async def _submit(services: Services, job: Job) -> Subscription:
-    """Raises Refused, StoreFull, StoreAway."""
-    if job.terms.kept and job.source is not None:
-        await services.dispatcher.store.put(source_key(job), job.source, SOURCE_SECONDS)
-    try:
-        return await services.dispatcher.submit(job.ticket, job.terms)
-    except Refused as refused:
-        services.metrics.rejected.labels(refused.code).inc()
-        raise

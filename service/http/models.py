@@ -21,6 +21,13 @@ class Limits(BaseModel):
     max_diffusion_steps: int = Field(0, description="0: tokens are not made by diffusion.")
 
 
+class SoundCapabilities(BaseModel):
+    sample_rate: int
+    channels: int
+    least_seconds: float
+    most_seconds: float
+
+
 class Capabilities(BaseModel):
     """What the model can do, under the key that OpenAI's clients pass through."""
 
@@ -32,6 +39,7 @@ class Capabilities(BaseModel):
     words: list[str] = Field([], description="What prompts may say, of a model trained on captions.")
     tokens: int
     grid: list[int] = Field(description="Rows and columns of tokens.")
+    sound: SoundCapabilities | None = Field(None, description="What an audio model makes.")
     guidable: bool
     limits: Limits
     defaults: dict[str, Any]
@@ -71,16 +79,29 @@ async def retrieve_model(request: Request, id: str) -> Model:
     return _model(entry.spec, services.settings.max_n)
 
 
+def _sound(spec: DecoderSpec) -> SoundCapabilities | None:
+    sound = spec.sound
+    if sound is None:
+        return None
+    return SoundCapabilities(
+        sample_rate=sound.rate,
+        channels=sound.channels,
+        least_seconds=sound.least_seconds,
+        most_seconds=sound.most_seconds,
+    )
+
+
 def _model(spec: DecoderSpec, max_n: int) -> Model:
     capabilities = Capabilities(
         family=spec.family,
         modality=spec.modality,
         tasks=sorted(spec.tasks),
-        sizes=["auto", "{}x{}".format(*spec.size)],
+        sizes=["auto", "{}x{}".format(*spec.size)] if spec.modality == "image" else [],
         classes=list(spec.classes),
         words=list(spec.words),
         tokens=spec.length,
         grid=list(spec.grid),
+        sound=_sound(spec),
         guidable=spec.guidable,
         limits=Limits(
             min_steps=spec.min_steps,

@@ -7,6 +7,15 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from service.http.audio_requests import AudioEditFields, AudioGenerationRequest
+from service.http.audio_responses import (
+    AudioResponse,
+    CompletedAudio,
+    PartialAudio,
+    QueuedAudio,
+    StartedAudio,
+    SteppedAudio,
+)
 from service.http.errors import ErrorResponse
 from service.http.image_requests import (
     ImageEditFields,
@@ -24,6 +33,8 @@ from service.http.image_responses import (
 )
 from service.http.job_answers import JobEnded, JobObject
 from service.http.sse import ErrorEvent
+from service.media.encode import MEDIA_TYPES
+from service.media.sounds import SOUND_TYPES
 
 REF = "#/components/schemas/{model}"
 BODIES: tuple[type[BaseModel], ...] = (
@@ -31,6 +42,8 @@ BODIES: tuple[type[BaseModel], ...] = (
     ImageEditFields,
     ImageEditRequest,
     ImageVariationRequest,
+    AudioGenerationRequest,
+    AudioEditFields,
 )
 EVENTS: tuple[type[BaseModel], ...] = (
     PartialImage,
@@ -40,7 +53,15 @@ EVENTS: tuple[type[BaseModel], ...] = (
     StartedImage,
     SteppedImage,
 )
-STREAMED: tuple[type[BaseModel], ...] = (*EVENTS, JobEnded)
+AUDIO_EVENTS: tuple[type[BaseModel], ...] = (
+    PartialAudio,
+    CompletedAudio,
+    ErrorEvent,
+    QueuedAudio,
+    StartedAudio,
+    SteppedAudio,
+)
+STREAMED: tuple[type[BaseModel], ...] = (*EVENTS, *(e for e in AUDIO_EVENTS if e not in EVENTS), JobEnded)
 BINARY = {"type": "string", "format": "binary"}
 REASONS = {
     400: "A field is wrong; `param` names it",
@@ -60,7 +81,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 }
 BINARY_ANSWER: dict[str, Any] = {
     "description": "The file",
-    "content": {f"image/{format}": {"schema": BINARY} for format in ("png", "jpeg", "webp")},
+    "content": {media_type: {"schema": BINARY} for media_type in (*MEDIA_TYPES.values(), *SOUND_TYPES.values())},
 }
 EVENTS_ANSWER: dict[str, Any] = {
     "description": "Events, each with an `event:` line equal to its `type`; the last one is JobEnded",
@@ -78,13 +99,26 @@ ASKING = [
     ("Idempotency-Key", "The same request with the same key runs once; it goes on when the connection breaks."),
     ("Last-Event-ID", "With a key and `stream`: go on behind this event."),
 ]
+
+
+def _one_of(events: tuple[type[BaseModel], ...]) -> dict[str, Any]:
+    return {"text/event-stream": {"schema": {"oneOf": [{"$ref": REF.format(model=e.__name__)} for e in events]}}}
+
+
 IMAGE_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
         "model": ImagesResponse,
         "description": "The pictures; with stream=true events, each with an `event:` line equal to its `type`",
-        "content": {
-            "text/event-stream": {"schema": {"oneOf": [{"$ref": REF.format(model=event.__name__)} for event in EVENTS]}}
-        },
+        "content": _one_of(EVENTS),
+    },
+    202: ACCEPTED,
+    **ERRORS,
+}
+AUDIO_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": AudioResponse,
+        "description": "The sounds; with response_format=file the sound itself; with stream=true events",
+        "content": _one_of(AUDIO_EVENTS) | {one: {"schema": BINARY} for one in SOUND_TYPES.values()},
     },
     202: ACCEPTED,
     **ERRORS,
@@ -107,6 +141,12 @@ def edit_body() -> dict[str, Any]:
     body = json_body(ImageEditRequest)
     body["requestBody"]["content"]["multipart/form-data"] = _form(ImageEditFields, {"image": images, "mask": mask})
     return body
+
+
+def audio_edit_body() -> dict[str, Any]:
+    audio = {**BINARY, "description": "WAV, FLAC, OGG or MP3; one."}
+    content = {"multipart/form-data": _form(AudioEditFields, {"audio": audio})}
+    return {"requestBody": {"required": True, "content": content}, "parameters": _asking()}
 
 
 def variation_body() -> dict[str, Any]:
