@@ -163,18 +163,25 @@ def list_models(models: ModelDirs = None) -> None:
     settings = _settings(locals())
     catalogue = _catalogue(settings)
     for spec in (entry.spec for entry in catalogue.entries.values()):
-        size = "{}x{}".format(*spec.size)
         use = "non-commercial" if spec.noncommercial else "commercial use allowed"
         typer.echo(
-            f"{spec.id}: {spec.family} {spec.modality} {size}, {_prompts(spec)}, "
+            f"{spec.id}: {spec.family} {spec.modality} {_size(spec)}, {_prompts(spec)}, "
             f"{spec.min_steps}-{spec.max_steps} steps, {spec.licence} ({use})"
         )
     if not catalogue.entries:
         _fail(f"no checkpoint in {_joined(settings.models)}")
 
 
+def _size(spec: "DecoderSpec") -> str:
+    if (sound := spec.sound) is not None:
+        return f"of up to {sound.most_seconds:g} s at {sound.rate} Hz"
+    return "{}x{}".format(*spec.size)
+
+
 def _prompts(spec: "DecoderSpec") -> str:
-    return f"{len(spec.words)} words" if spec.vocabulary else f"{len(spec.classes)} classes"
+    if spec.vocabulary:
+        return f"{len(spec.words)} words"
+    return f"{len(spec.classes)} classes" if spec.classes else "any text"
 
 
 @app.command()
@@ -262,11 +269,17 @@ def _engine(settings: "Settings", catalogue: "Catalogue") -> "Engine":
 
 
 def _greeting(url: str, catalogue: "Catalogue", keys: bool) -> str:
-    """The address, and a curl line that writes a picture."""
+    """The address, and a curl line that writes a picture or a sound."""
     spec = next(iter(catalogue.entries.values())).spec
     body = json.dumps({"model": spec.id, "prompt": next(iter(spec.classes or spec.words), "0")})
     key = " -H 'authorization: Bearer YOUR_KEY'" if keys else ""
     quoted = body.replace("'", "'\\''")
+    if spec.modality == "audio":
+        body = json.dumps({"model": spec.id, "prompt": " ".join(spec.words[:2]) or "music", "response_format": "file"})
+        return (
+            f"maskserve listens on {url} and serves {', '.join(catalogue.entries)}\n"
+            f"try: curl -s {url}/v1/audio/generations -H 'content-type: application/json'{key} -d '{body}' -o out.wav"
+        )
     save = (
         "import base64, json, sys; "
         'open("out.png", "wb").write(base64.b64decode(json.load(sys.stdin)["data"][0]["b64_json"]))'

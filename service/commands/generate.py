@@ -1,4 +1,4 @@
-"""`maskserve generate`: pictures without a server."""
+"""`maskserve generate`: pictures and sounds without a server."""
 
 import sys
 from pathlib import Path
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from service.offline import Model
     from service.settings import Settings
 
-HELP = """Make pictures offline, with the server's own engine: same request and seed, same bytes.
+HELP = """Make pictures or sounds offline, with the server's own engine: same request and seed, same bytes.
 
 MODEL is the name of a checkpoint below --models, a directory, or org/name on the hub. PROMPT is a class name, its
 index, or a sentence that names exactly one class; of a model trained on captions, words it knows. Examples:
@@ -30,20 +30,25 @@ index, or a sentence that names exactly one class; of a model trained on caption
 
   maskserve generate --like sneaker.png --out again.png
 
-A line of requests.jsonl has the fields of POST /v1/images/generations: {"prompt": "bag", "n": 2, "seed": 7}.
---like repeats a picture, made here or by the server, to the byte from the tags in its file."""
+  maskserve generate SOUND-MODEL "slow piano" --duration 4 --loop --out loop.wav
+
+A line of requests.jsonl has the fields of POST /v1/images/generations (of a sound model: /v1/audio/generations):
+{"prompt": "bag", "n": 2, "seed": 7}. --like repeats a picture, a WAV or a FLAC file, made here or by the server, to the
+byte from the tags in it."""
+
+NOUNS = {"image": "pictures", "audio": "sounds"}
 
 
 def generate(
     model: Annotated[str | None, typer.Argument(help="A checkpoint's name or directory; --like knows it.")] = None,
-    prompt: Annotated[str | None, typer.Argument(help="What the pictures show.")] = None,
-    out: Annotated[Path, typer.Option(help="FILE.png for one, FILE.npz, else a directory.")] = Path("out.png"),
+    prompt: Annotated[str | None, typer.Argument(help="What is to be seen, or heard.")] = None,
+    out: Annotated[Path | None, typer.Option(help="A file for one (.png, .wav), FILE.npz, else a directory.")] = None,
     n: Annotated[int | None, typer.Option(help="Samples of one seed; --n 4 begins with the result of --n 1.")] = None,
     seed: Annotated[int | None, typer.Option(help="Drawn if absent.")] = None,
     count: Annotated[int | None, typer.Option(min=1, help="How many, each with a seed of its own.")] = None,
     balanced: Annotated[bool, typer.Option("--balanced", help="With --count: as many of every class.")] = False,
     lines: Annotated[Path | None, typer.Option("--from", help="A .jsonl file, one request a line.")] = None,
-    like: Annotated[Path | None, typer.Option(help="A PNG file to repeat.")] = None,
+    like: Annotated[Path | None, typer.Option(help="A file to repeat.")] = None,
     steps: Annotated[int | None, typer.Option(help="Full and reuse steps together.")] = None,
     quality: Annotated[str | None, typer.Option(help="low, medium or high, instead of --steps.")] = None,
     guidance: Annotated[float | None, typer.Option(help="uncond + G * (cond - uncond); 1 is off.")] = None,
@@ -58,6 +63,10 @@ def generate(
     diffusion_steps: Annotated[int | None, typer.Option(help="Of the chain of a continuous token.")] = None,
     diffusion_reuse: Annotated[float | None, typer.Option(help="The share of these in cheap steps.")] = None,
     diffusion_clip: Annotated[float | None, typer.Option(help="Bounds their estimates; 0 is off.")] = None,
+    duration: Annotated[float | None, typer.Option(help="Seconds of sound.")] = None,
+    loop: Annotated[bool | None, typer.Option("--loop", help="The end leads over into the beginning.")] = None,
+    codebook_steps: Annotated[str | None, typer.Option(help="Steps of each codebook of sound: 20,10,10,10.")] = None,
+    guidance_end: Annotated[float | None, typer.Option(help="Guidance falls to it within a codebook.")] = None,
     plan: Annotated[str | None, typer.Option(help="Tokens per step, as answers report it: 1,2,4+6,6+7.")] = None,
     models: Annotated[
         list[Path] | None, typer.Option("--models", help="Where MODEL is looked for; repeatable.")
@@ -84,6 +93,10 @@ def generate(
         "diffusion_steps": diffusion_steps,
         "diffusion_reuse": diffusion_reuse,
         "diffusion_clip": diffusion_clip,
+        "duration": duration,
+        "loop": loop,
+        "codebook_steps": codebook_steps,
+        "guidance_end": guidance_end,
         "plan": plan,
     }
     given = {name: value for name, value in fields.items() if value is not None}
@@ -107,7 +120,7 @@ def _check(
     if count is not None and "n" in given:
         raise Refusal("give --n or --count")
     if not (source or balanced or "prompt" in given):
-        raise Refusal("what shall the picture show? Give a prompt, --count N --balanced, --from or --like")
+        raise Refusal("what is to be made? Give a prompt, --count N --balanced, --from or --like")
 
 
 def _settings(**options: Any) -> "Settings":
@@ -151,11 +164,11 @@ def _generate(
     balanced: bool,
     lines: Path | None,
     like: Path | None,
-    out: Path,
+    out: Path | None,
 ) -> None:
     from models.checkpoint import CheckpointError
     from service.commands import recipes
-    from service.commands.outputs import Picture, check_target, write
+    from service.commands.outputs import ENDINGS, Sample, check_target, write
     from service.offline import GenerationFailed, load
 
     if name is None:
@@ -167,19 +180,21 @@ def _generate(
         path, settings.device, settings.dtype, settings.threads
     ) as model:  # fmt: skip
         todo = _recipes(model, given, count, balanced, lines, like)
-        check_target(out, sum(1 if one.sample is not None else one.request.n for one in todo))
+        modality = model.spec.modality
+        out = out or Path(f"out{ENDINGS[modality][0]}")
+        check_target(out, sum(1 if one.sample is not None else one.request.n for one in todo), modality)
         owners = [one for one in todo for _ in range(one.request.n)]
         made = model.make([one.request for one in todo], progress=sys.stdout.isatty())
-        pictures = [
-            Picture(sample, one.request, one.understood)
+        samples = [
+            Sample(sample, one.request, one.understood, one.output)
             for one, sample in zip(owners, made, strict=True)
             if one.sample in (None, sample.report.sample)
         ]
         if like is not None:
-            _compare_numerics(like, pictures[0].made.report.fingerprint)
-        files = write(out, pictures)
+            _compare_numerics(like, samples[0].made.report.fingerprint)
+        files = write(out, samples)
     where = files[0] if len(files) == 1 else f"{files[0]} ... {files[-1].name}"
-    typer.echo(f"{where}: {len(pictures)} pictures, seed {pictures[0].request.seed}")
+    typer.echo(f"{where}: {len(samples)} {NOUNS[modality]}, seed {samples[0].request.seed}")
 
 
 def _recipes(

@@ -10,7 +10,7 @@ from models.family import Understood
 from models.spec import Sampling, Sound, Task
 from service.http.audio_inputs import SoundSource, mask_for, source_for
 from service.http.audio_medium import AUDIO, packed_keep
-from service.http.audio_output import AudioOutput, KeepSound, output_for
+from service.http.audio_output import AudioOutput, KeepSound, length_for, output_for, sound_of
 from service.http.audio_requests import AudioEditFields, AudioGenerationRequest, AudioOptions
 from service.http.errors import invalid
 from service.http.makers import Maker
@@ -29,7 +29,7 @@ class AudioMaker(Maker):
     def generation(self, body: AudioGenerationRequest) -> Job:
         entry, sound = self._entry(body.model)
         sampling = sampling_for(entry.spec, body)
-        frames, length = _length(entry, sound, sampling, body.duration)
+        frames, length = length_for(entry.spec, sampling, body.duration)
         understood = self.understand(entry, body.prompt)
         request = self._request("generate", entry, body, understood, sampling, frames)
         output = self._output(entry, sound, body, sampling, length)
@@ -57,8 +57,7 @@ class AudioMaker(Maker):
 
     def _entry(self, model: str | None) -> tuple[Entry, Sound]:
         entry = self.entry(model, "audio")
-        assert entry.spec.sound is not None
-        return entry, entry.spec.sound
+        return entry, sound_of(entry.spec)
 
     def _output(self, entry: Entry, sound: Sound, body: AudioOptions, sampling: Sampling, length: int) -> AudioOutput:
         return output_for(entry.spec, sound, body, sampling.num_inference_steps, length, self.manner.later)
@@ -110,17 +109,6 @@ class AudioMaker(Maker):
             source=packed_keep(output.keep) if keeps and output.keep is not None else None,
         )
         return replace(job, terms=replace(job.terms, note=note_of(job))) if job.terms.kept else job
-
-
-def _length(entry: Entry, sound: Sound, sampling: Sampling, duration: float | None) -> tuple[int, int]:
-    """Tokens along time, and samples. Raises ApiError 400."""
-    if duration is not None and not sound.least_seconds <= duration <= sound.most_seconds:
-        raise invalid(
-            f"{entry.spec.id} makes {sound.least_seconds:g} to {sound.most_seconds:g} s, not {duration:g}.", "duration"
-        )
-    frames = sound.frames(duration, sampling.span_arrangement)
-    most = frames * sound.hop
-    return frames, most if duration is None else min(most, round(duration * sound.rate))
 
 
 def _edit_length(entry: Entry, sound: Sound, given: int, duration: float | None) -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from models.spec import DecoderSpec, Sound
+from models.spec import DecoderSpec, Sampling, Sound
 from service.http.audio_requests import AudioOptions
 from service.http.errors import invalid
 from service.http.sampling import quality_of
@@ -65,3 +65,21 @@ def output_for(
     if (options.partial_audio or 0) > 0 and not options.stream and not later:
         raise invalid("partial_audio needs stream=true.", "partial_audio")
     return AudioOutput(options.output_format or "wav", sound.rate, sound.channels, length, quality_of(spec, steps))
+
+
+def length_for(spec: DecoderSpec, sampling: Sampling, duration: float | None) -> tuple[int, int]:
+    """Tokens along time, and samples, of a generation. Raises ApiError 400."""
+    sound = sound_of(spec)
+    if duration is not None and not sound.least_seconds <= duration <= sound.most_seconds:
+        raise invalid(
+            f"{spec.id} makes {sound.least_seconds:g} to {sound.most_seconds:g} s, not {duration:g}.", "duration"
+        )
+    frames = sound.frames(duration, sampling.span_arrangement)
+    most = frames * sound.hop
+    return frames, most if duration is None else min(most, round(duration * sound.rate))
+
+
+def sound_of(spec: DecoderSpec) -> Sound:
+    """What an audio model makes."""
+    assert spec.sound is not None
+    return spec.sound

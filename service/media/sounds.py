@@ -113,6 +113,25 @@ def read_sound(file: bytes, rate: int, channels: int, limits: SoundLimits) -> So
     return SoundUpload(wave, DEPTHS.get(subtype, "PCM_16"))
 
 
+def sound_comment(file: bytes) -> str:
+    """What `encode_sound` wrote as tags; nothing for files without, or of another kind."""
+    import soundfile
+
+    try:
+        with soundfile.SoundFile(BytesIO(file)) as sound:
+            return str(sound.comment)
+    except (soundfile.LibsndfileError, TypeError):
+        return ""
+
+
+def sound_length(file: bytes) -> int:
+    """Samples of a file that `encode_sound` wrote."""
+    import soundfile
+
+    with soundfile.SoundFile(BytesIO(file)) as sound:
+        return int(sound.frames)
+
+
 def cut_short(file: bytes) -> bool:
     """Whether a WAV file holds less than it announces, which decoders pass over. Streams announce all ones."""
     if file[:4] != b"RIFF" or file[8:12] != b"WAVE":

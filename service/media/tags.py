@@ -1,20 +1,22 @@
-"""What a picture's file says about its making: enough to make it again."""
+"""What a file says about its making: enough to make it again."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from io import BytesIO
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from models.decoder import GenerationRequest
 from service.engine.events import Report
 from service.media.encode import TAG
+from service.media.sounds import sound_comment
 
 
 def make_tags(request: GenerationRequest, report: Report, understood: str | None) -> dict[str, object]:
     """Tags of one sample. They hold no time, no id and no word of the prompt beyond what the model understood."""
-    return {
+    length = {"frames": request.frames, "loop": request.loop} if request.frames else {}
+    return length | {
         "model": report.model,
         "checkpoint": report.checkpoint,
         "fingerprint": report.fingerprint,
@@ -29,10 +31,17 @@ def make_tags(request: GenerationRequest, report: Report, understood: str | None
 
 
 def read_tags(file: bytes) -> Mapping[str, object]:
-    """The tags of a PNG file. Raises ValueError for a file without them."""
-    with Image.open(BytesIO(file)) as picture:
-        text = picture.info.get(TAG)
-    if text is None:
-        raise ValueError("the file carries no maskserve tags")
-    tags: Mapping[str, object] = json.loads(text)
+    """The tags of a PNG, WAV, FLAC or Opus file. Raises ValueError for a file without them."""
+    try:
+        tags: Mapping[str, object] = json.loads(_picture_text(file) or sound_comment(file))
+    except ValueError:
+        raise ValueError("the file carries no maskserve tags") from None
     return tags
+
+
+def _picture_text(file: bytes) -> str:
+    try:
+        with Image.open(BytesIO(file)) as picture:
+            return str(picture.info.get(TAG, ""))
+    except UnidentifiedImageError:
+        return ""
