@@ -1,6 +1,6 @@
 """Tokens inside their diffusion chains: any number, each with its own chain length, place, temperature and guidance."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from typing import Protocol
@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from models.decoding.sampling import guide
-from models.layers.linear import pad_rows
-from models.mar.diffusion import Chains, posterior, reverse
+from models.layers.linear import MIN_ROWS, pad_rows
+from models.mar.diffusion import Chains, Coefficients
 
 
 class Head(Protocol):
@@ -112,25 +112,66 @@ class ChainStepper:
     def run(self, x: Tensor, rows: ChainRows, draws: Tensor) -> Tensor:
         """Reverse steps of all rows, one after the other: x [N, C], draws [S, N, C] float32 -> x [N, C].
 
-        Rows must have S steps left; changes nothing.
+        Rows must have S steps left; changes nothing. Guidance steers the predicted noise; the variance stays that of
+        the conditional branch. What does not depend on x is computed for all steps at once.
         """
-        for step, draw in enumerate(draws):
-            x = self.advance(x, replace(rows, row=rows.row - step), draw)
+        count, free, channels = len(x), len(rows.unconditional), x.shape[1]
+        filling = rows.row.new_zeros(max(0, MIN_ROWS - count - free))
+        asked = torch.cat([torch.arange(count, device=self.device), rows.guided, filling])  # [M] rows of the head
+        condition = pad_rows(torch.cat([rows.condition, rows.unconditional]))  # [M, W]
+        row = rows.row - torch.arange(len(draws), device=self.device).unsqueeze(-1)  # [S, N]
+        times = self.chains.timesteps[row][:, asked]  # [S, M]
+        levels = Levels.of(self.chains.table[row], rows.temperature, draws)
+        bound = None if rows.bound is None else rows.bound.unsqueeze(-1).expand(-1, channels).contiguous()
+        scale = rows.scale.unsqueeze(-1)
+        for time, level in zip(times, levels.each(), strict=True):
+            out = self.head.denoise(x[asked].to(self.head.dtype), self.time[time] + condition).float()
+            noise, variance = out[:count].chunk(2, dim=-1)
+            if free == count:
+                unconditional = out[count : 2 * count, :channels]
+                noise = unconditional + scale * (noise - unconditional)
+            elif free:
+                unconditional = out[count : count + free, :channels]
+                steered = guide(noise[rows.guided], unconditional, rows.scale)
+                noise = noise.index_put((rows.guided,), steered)
+            x0 = level.x0_of_x * x - level.x0_of_noise * noise
+            if bound is not None:
+                x0 = x0.clamp(-bound, bound)
+            mean = level.mean_of_x0 * x0 + level.mean_of_x * x
+            x = mean + torch.exp(level.low + level.range * variance) * level.kick
         return x
 
-    def advance(self, x: Tensor, rows: ChainRows, draw: Tensor) -> Tensor:
-        """One reverse step of every row: x, draw [N, C] float32 -> x [N, C]; changes nothing.
 
-        Guidance steers the predicted noise; the variance stays that of the conditional branch.
-        """
-        total = len(x) + len(rows.guided)
-        time = self.time[self.chains.timesteps[rows.row]]
-        y = torch.cat([time + rows.condition, time[rows.guided] + rows.unconditional])
-        both = torch.cat([x, x[rows.guided]]).to(self.head.dtype)
-        out = self.head.denoise(pad_rows(both), pad_rows(y))[:total].float()
-        noise, variance = out[: len(x)].chunk(2, dim=-1)
-        free = out[len(x) :, : noise.shape[-1]]
-        noise = noise.index_put((rows.guided,), guide(noise[rows.guided], free, rows.scale))
-        coefficients = self.chains.coefficients(rows.row)
-        p = posterior(coefficients, x, noise, variance, rows.bound)
-        return reverse(coefficients, p, rows.temperature, draw)
+@dataclass(frozen=True)
+class Levels:
+    """What reverse steps multiply and add, float32 [N, C] (of several, [S, N, C]): see `Coefficients`.
+
+    The log of the spread is `low` + `range` * v with the head's v in [-1, 1]; `kick` is the noise that it scales.
+    """
+
+    x0_of_x: Tensor
+    x0_of_noise: Tensor
+    mean_of_x0: Tensor
+    mean_of_x: Tensor
+    low: Tensor
+    range: Tensor
+    kick: Tensor
+
+    @classmethod
+    def of(cls, table: Tensor, temperature: Tensor, draws: Tensor) -> "Levels":
+        """table [S, N, 7] of `Chains`; temperature [N]; draws [S, N, C] standard normal."""
+        c = Coefficients(*table.unsqueeze(-2).expand(-1, -1, draws.shape[-1], -1).unbind(-1))
+        return cls(
+            x0_of_x=c.x0_of_x.contiguous(),
+            x0_of_noise=c.x0_of_noise.contiguous(),
+            mean_of_x0=c.mean_of_x0.contiguous(),
+            mean_of_x=c.mean_of_x.contiguous(),
+            low=(c.low + c.high) / 4.0,
+            range=(c.high - c.low) / 4.0,
+            kick=c.noisy * temperature.unsqueeze(-1) * draws,
+        )
+
+    def each(self) -> Iterator["Levels"]:
+        """One step after the other."""
+        for parts in zip(*vars(self).values(), strict=True):
+            yield Levels(*parts)

@@ -89,7 +89,7 @@ class Process:
 
 @dataclass(frozen=True)
 class Coefficients:
-    """float32 [N, 1] each: what the reverse step of N rows multiplies."""
+    """float32 [N, 1] (or [S, N, C]) each: what the reverse step of N rows multiplies."""
 
     x0_of_x: Tensor
     x0_of_noise: Tensor
@@ -152,9 +152,3 @@ def posterior(c: Coefficients, x: Tensor, noise: Tensor, variance: Tensor, bound
         log_variance=share * c.high + (1.0 - share) * c.low,
         x0=x0,
     )
-
-
-def reverse(c: Coefficients, p: Posterior, temperature: Tensor, draw: Tensor) -> Tensor:
-    """A sample of p with `draw` [N, C] standard normal, spread by `temperature` [N]: x_{t-1} [N, C]."""
-    spread = c.noisy * torch.exp(0.5 * p.log_variance) * temperature.unsqueeze(-1)
-    return p.mean + spread * draw

@@ -9,7 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from models.layers.linear import pack_linears
+from models.layers.linear import pack_narrow
 from models.mar.activation import silu
 from models.mar.head import DiffusionHead, ResidualBlock
 
@@ -19,7 +19,7 @@ class FusedHead(nn.Module):
 
     @torch.no_grad()
     def __init__(self, head: DiffusionHead, packed: bool) -> None:
-        """`packed`: weights are laid out for oneDNN."""
+        """`packed`: weights are laid out for inference on a CPU."""
         super().__init__()
         self.dtype = head.dtype  # of the weights; a chain's x stays float32 whatever this is
         self.time1, self.time2 = head.time1, head.time2
@@ -38,7 +38,7 @@ class FusedHead(nn.Module):
         self.features = head.features
         self.requires_grad_(False)
         if packed:
-            pack_linears(self)
+            pack_narrow(self)
 
     def time(self, t: Tensor) -> Tensor:
         """Original timesteps [N], 0 to T-1 -> [N, W]."""

@@ -65,7 +65,8 @@ def describe(
         losses = GENERATOR_LOSSES if name == "generator" else TOKENIZER_LOSSES
         if draw_run(run, f"{name}: losses over steps", losses, place / f"curves-{name}.png"):
             pictures[f"curves-{name}.png"] = f"Losses of the {name} over its training."
-    defaults = asdict(parse_architecture(Sampling, config.decoding, "decoding")) == scores["sampling"]
+    stored = asdict(parse_architecture(Sampling, config.decoding, "decoding"))
+    defaults = all(stored[name] == value for name, value in scores["sampling"].items())
     sections = {SAMPLES: pictures_section(pictures), QUALITY: quality_section(scores, defaults)}
     path = place / "README.md"
     if path.is_file() and not notes:

@@ -92,7 +92,8 @@ def evaluate_checkpoint(
         for extractor, real in sides:
             judged = real.train if cloud is drawn else assess(extractor, cloud.images, cloud.labels)
             scores[part] |= real.scores(judged, extractor.name)
-    return scores | {"sampling": asdict(sampling), "seed": seed, "seconds": round(took, 1)}
+    how = {name: value for name, value in asdict(sampling).items() if name in decoder.spec.parameters}
+    return scores | {"sampling": how, "seed": seed, "seconds": round(took, 1)}
 
 
 def _sides(

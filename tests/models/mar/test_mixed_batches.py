@@ -108,7 +108,7 @@ def test_rows_join_and_leave_in_mid_chain(width: int, threads: int) -> None:
             scale=scale[[which[at] for at in twins]],
         )
         draw = torch.stack([noise[length[row] - index[row], row] for row in which])
-        return stepper.advance(x[which], rows, draw)
+        return stepper.run(x[which], rows, draw.unsqueeze(0))
 
     lone = noise[0].clone()
     for row in range(count):
@@ -173,7 +173,7 @@ def test_a_chain_stays_float32_beside_bfloat16_weights() -> None:
             unconditional=condition[3:],
             scale=torch.ones(1),
         )
-        found.append(stepper.advance(x, rows, draw))
+        found.append(stepper.run(x, rows, draw.unsqueeze(0)))
     assert found[1].dtype == torch.float32
     torch.testing.assert_close(*found, atol=0.5, rtol=0.1)
     assert not torch.equal(*found)

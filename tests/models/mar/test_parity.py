@@ -142,7 +142,7 @@ def test_chain(network: MAR, stepper: ChainStepper, guided: bool) -> None:
             unconditional=condition[count:],
             scale=torch.full((len(which),), 2.2),
         )
-        x = stepper.advance(x, rows, noise)
+        x = stepper.run(x, rows, noise.unsqueeze(0))
         torch.testing.assert_close(x, wanted, atol=1e-4, rtol=0)
 
 
