@@ -7,9 +7,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from models.architecture import parse_architecture
+from models.magnet.config import MAGNeTConfig
+from models.tokenizers.encodec_config import EnCodecConfig
 from training.generators import GENERATORS
 from training.generators.base import GeneratorKind
-from training.settings import PerceptualSettings, ReconstructionSettings, TrainSettings
+from training.settings import (
+    CodecSettings,
+    MaskedSpanSettings,
+    PerceptualSettings,
+    ReconstructionSettings,
+    TrainSettings,
+)
 from training.tokenizers import TOKENIZERS
 from training.tokenizers.base import TokenizerKind
 
@@ -41,6 +49,26 @@ class TokenizerStage:
 
 
 @dataclass(frozen=True)
+class CodecStage:
+    """Trains an EnCodec-shaped codec on sounds."""
+
+    network: EnCodecConfig
+    train: TrainSettings
+    objective: CodecSettings
+
+
+@dataclass(frozen=True)
+class SoundStage:
+    """Trains a MAGNeT on a codec's ids; sizes that follow from sounds and codec are theirs."""
+
+    network: MAGNeTConfig
+    train: TrainSettings
+    objective: MaskedSpanSettings
+    decoding: Mapping[str, Any] = field(default_factory=dict)
+    quality: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class GeneratorStage:
     """Trains a generator on the tokens of a tokenizer; `network` and `objective` are of its family's types.
 
@@ -56,7 +84,9 @@ class GeneratorStage:
 
 @dataclass(frozen=True)
 class Recipe:
-    """`tokenizer_recipe` is run first when a generator recipe is started without a tokenizer."""
+    """`tokenizer_recipe` is run first when a generator recipe is started without a tokenizer. Recipes for sound have a
+    `codec` or a `sound` stage instead.
+    """
 
     name: str
     description: str
@@ -64,6 +94,8 @@ class Recipe:
     tokenizer: TokenizerStage | None
     generator: GeneratorStage | None
     tokenizer_recipe: str | None
+    codec: CodecStage | None = None
+    sound: SoundStage | None = None
 
 
 def recipe_names() -> list[str]:
@@ -86,7 +118,7 @@ def read_recipe(name: str, changes: Mapping[str, str] | None = None) -> Recipe:
         raise ValueError(f"{path}: {error}") from None
     for key, text in (changes or {}).items():
         _override(values, key, text)
-    unknown = values.keys() - {"description", "data", "tokenizer", "generator", "tokenizer_recipe"}
+    unknown = values.keys() - {"description", "data", "tokenizer", "generator", "tokenizer_recipe", "codec", "sound"}
     if unknown:
         raise ValueError(f"{path.name}: unknown key {', '.join(sorted(unknown))}")
     return Recipe(
@@ -96,6 +128,8 @@ def read_recipe(name: str, changes: Mapping[str, str] | None = None) -> Recipe:
         tokenizer=_tokenizer(values["tokenizer"]) if "tokenizer" in values else None,
         generator=_generator(values["generator"]) if "generator" in values else None,
         tokenizer_recipe=values.get("tokenizer_recipe"),
+        codec=_codec(values["codec"]) if "codec" in values else None,
+        sound=_sound(values["sound"]) if "sound" in values else None,
     )
 
 
@@ -127,6 +161,28 @@ def _tokenizer(values: Mapping[str, Any]) -> TokenizerStage:
         if perceptual is not None
         else None,
         refine=_refine(kind, values["refine"], f"{root}.refine") if "refine" in values else None,
+    )
+
+
+def _codec(values: Mapping[str, Any]) -> CodecStage:
+    root = "codec"
+    _only(values, root, ("network", "train", "objective"))
+    return CodecStage(
+        network=parse_architecture(EnCodecConfig, values["network"], f"{root}.network"),
+        train=parse_architecture(TrainSettings, values["train"], f"{root}.train"),
+        objective=parse_architecture(CodecSettings, values.get("objective", {}), f"{root}.objective"),
+    )
+
+
+def _sound(values: Mapping[str, Any]) -> SoundStage:
+    root = "sound"
+    _only(values, root, ("network", "train", "objective", "decoding", "quality"))
+    return SoundStage(
+        network=parse_architecture(MAGNeTConfig, values["network"], f"{root}.network"),
+        train=parse_architecture(TrainSettings, values["train"], f"{root}.train"),
+        objective=parse_architecture(MaskedSpanSettings, values.get("objective", {}), f"{root}.objective"),
+        decoding=values.get("decoding", {}),
+        quality=values.get("quality", {}),
     )
 
 

@@ -131,3 +131,44 @@ class PerceptualSettings:
     epochs: int = 2
     seed: int = 77
     lr: float = 3e-3
+
+
+@dataclass(frozen=True)
+class CodecSettings:
+    """A codec's losses: shares of the gradient at its output, but for `commitment`, which is a weight.
+
+    `crop_seconds` of a sound at a time; `windows` and `width` of the discriminator, which judges from the share
+    `adversarial_from` of the run on; `fewer`: share of sounds that pass only some of the codebooks. Codes used less
+    than `restart_below` times an even share are replaced every `restart_every` steps, up to the share `restart_until`.
+    """
+
+    crop_seconds: float = 1.0
+    l1: float = 0.1
+    mel: float = 2.0
+    adversarial: float = 4.0
+    features: float = 4.0
+    commitment: float = 1.0
+    adversarial_from: float = 0.2
+    windows: tuple[int, ...] = (1024, 512, 256)
+    width: PositiveInt = 16
+    fewer: Annotated[float, Field(ge=0, le=1)] = 0.3
+    decay: Annotated[float, Field(gt=0, lt=1)] = 0.99
+    restart_every: PositiveInt = 20
+    restart_below: float = 0.05
+    restart_until: float = 0.8
+
+
+@dataclass(frozen=True)
+class MaskedSpanSettings:
+    """How often a codebook is trained: `first` times as often the first as each other one. `condition_dropout`: share
+    of sounds without a text, for guidance; `word_dropout`: of a text's terms.
+    """
+
+    first: Annotated[float, Field(gt=0)] = 1.0
+    condition_dropout: float = 0.15
+    word_dropout: float = 0.1
+
+    def shares(self, codebooks: int) -> list[float]:
+        """Of each codebook."""
+        each = [self.first, *[1.0] * (codebooks - 1)]
+        return [share / sum(each) for share in each]

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.layers.activation import silu
+
 MIN_ROWS = 16  # below this, kernels differ: pad
 NARROW = 512  # inputs up to which MKL's rows are on their own
 
@@ -76,7 +78,7 @@ class NarrowLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         out = torch.addmm(self.bias, x, self.weight)
-        return F.silu(out, inplace=True) if self.silu else out
+        return silu(out) if self.silu else out
 
 
 def pack_narrow(module: nn.Module) -> None:

@@ -37,8 +37,8 @@ def _check_upload(request: GenerationRequest, spec: DecoderSpec, sound: Sound) -
     if not np.isfinite(wave).all():
         raise Misfit("audio", "the audio has numbers that are not finite")
     tokens = request.tokens
-    if tokens is not None and tokens.shape != (spec.grid[0], -(-len(wave) // sound.hop)):
-        raise Misfit("audio_id", f"the token grid has not the shape of {len(wave)} samples")
+    if tokens is not None and (len(tokens) != spec.grid[0] or tokens.shape[1] < -(-len(wave) // sound.hop)):
+        raise Misfit("audio_id", f"the token grid does not reach to the end of {len(wave)} samples")
     if mask is None or mask.shape != wave.shape[:1]:
         raise Misfit("mask", "the mask says of each sample whether it is to be made")
 

@@ -4,7 +4,9 @@ ENCODE reads the prompt, and the tokens of an upload; a STEP is one forward for 
 length; FINISH and PREVIEW pass the codec, a few sounds at a time.
 """
 
+from collections.abc import Callable
 from collections.abc import Sequence as Seq
+from dataclasses import dataclass
 from typing import Protocol, cast
 
 import msgpack
@@ -47,8 +49,18 @@ class TextSource(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Asked:
+    """Of which sequence of a batch each row of logits is, [N]."""
+
+    sequence: Tensor
+
+
+Probe = Callable[[Seq[Sequence], Asked, Tensor], None]  # sequences, rows, guided logits [N, C]
+
+
 class MAGNeTDecoder:
-    """A MAGNeT, its codec and its text encoder; `noise` is injected by parity tests."""
+    """A MAGNeT, its codec and its text encoder; `noise` is injected by parity tests, `probe` sees every step."""
 
     def __init__(
         self,
@@ -67,6 +79,7 @@ class MAGNeTDecoder:
         self.network = network.to(device=device, dtype=dtype).eval().requires_grad_(False)
         self.codec = codec.to(device).eval().requires_grad_(False)
         self.text = text
+        self.probe: Probe | None = None
         if device == "cpu" and torch.backends.mkldnn.is_available():
             pack_linears(self.network)
         self.stepper = Stepper(self.network, noise or CounterNoise())
@@ -160,10 +173,15 @@ class MAGNeTDecoder:
         return self.codec.encode(wave.unsqueeze(0).to(self.device))[0].cpu()
 
     def _step(self, seqs: list[MAGNeTSequence]) -> None:
+        parts: list[Tensor] = []
+        self.stepper.probe = None if self.probe is None else lambda turn, logits: parts.append(logits)
         try:
             self.stepper.step([seq.state for seq in seqs])
         except NotFinite as error:
             raise PoisonedRows([seqs[at] for at in error.rows]) from None
+        if self.probe is not None:
+            counts = torch.tensor([len(part) for part in parts])
+            self.probe(seqs, Asked(torch.arange(len(seqs)).repeat_interleave(counts)), torch.cat(parts))
         for seq in seqs:
             seq.known += seq.plan.reveals[seq.step]
             seq.step += 1

@@ -9,8 +9,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from models.layers.activation import silu
 from models.layers.linear import pack_narrow
-from models.mar.activation import silu
 from models.mar.head import DiffusionHead, ResidualBlock
 
 

@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from models.layers.activation import silu
 from models.layers.linear import SiluLinear
-from models.mar.activation import silu
 from models.mar.config import MARConfig
 
 FREQUENCIES = 128

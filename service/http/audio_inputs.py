@@ -42,7 +42,7 @@ async def source_for(
         upload: SoundUpload = await services.pool.run(read_sound, files[0], sound.rate, sound.channels, limits)
     except UploadError as error:
         raise ApiError(error.status, f"audio: {error}.", error.code, "audio") from None
-    return SoundSource(upload.wave, upload.depth)
+    return SoundSource(upload.wave[: sound.most * sound.hop], upload.depth)  # resampling may have added a sample
 
 
 def mask_for(ranges: str | None, rate: int, given: int, length: int) -> np.ndarray:

@@ -94,9 +94,11 @@ def read_sound(file: bytes, rate: int, channels: int, limits: SoundLimits) -> So
 
     try:
         with soundfile.SoundFile(BytesIO(file)) as sound:
-            _check(sound, limits)
-            wave = sound.read(dtype="float32", always_2d=True)
+            _check(sound, limits, sound.frames)
             found, subtype, announced = sound.samplerate, sound.subtype, sound.frames
+            most = int(limits.seconds * found) + 1  # headers may say less than there is
+            wave = sound.read(most, dtype="float32", always_2d=True)
+            _check(sound, limits, len(wave))
     except (soundfile.LibsndfileError, RuntimeError, ValueError, TypeError) as error:
         if isinstance(error, UploadError):
             raise
@@ -156,15 +158,15 @@ def mixed(wave: np.ndarray, channels: int) -> np.ndarray:
     return wave[:, :channels] if wave.shape[1] > channels else np.repeat(wave[:, :1], channels, axis=1)
 
 
-def _check(sound: Any, limits: SoundLimits) -> None:
-    """What the header says, before the samples are decoded."""
+def _check(sound: Any, limits: SoundLimits, frames: int) -> None:
+    """What the header says before the samples are decoded, then how many came."""
     low, high = limits.rates
     if not low <= sound.samplerate <= high:
         raise UploadError(f"{sound.samplerate} samples a second are outside of {low} to {high}", "invalid_audio")
     if sound.channels > limits.channels:
         raise UploadError(f"{sound.channels} channels are more than {limits.channels}", "invalid_audio")
-    if sound.frames > limits.seconds * sound.samplerate:
-        seconds = sound.frames / sound.samplerate
+    if frames > limits.seconds * sound.samplerate:
+        seconds = frames / sound.samplerate
         longest = f"the {limits.seconds:g} s of this model"
         raise UploadError(f"{seconds:.1f} s are more than {longest}", "audio_too_long", 413)
 

@@ -1,4 +1,4 @@
-"""Random image requests over HTTP, and what comes back: the files, whatever way they were asked for."""
+"""Random requests over HTTP, and what comes back: the files, whatever way they were asked for."""
 
 import json
 from base64 import b64decode
@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx2
 import numpy as np
+import soundfile
 from PIL import Image
 
 from models.spec import DecoderSpec
@@ -28,35 +29,42 @@ class Ask:
     path: str
     fields: dict[str, Any]
     files: dict[str, bytes] = field(default_factory=dict)
+    group: str = "images"
+
+    @property
+    def url(self) -> str:
+        return f"/v1/{self.group}/{self.path}"
 
     def kwargs(self, **more: Any) -> dict[str, Any]:
         fields = {**self.fields, **more}
         if self.path == "generations":
             return {"json": fields}
         parts: list[tuple[str, Any]] = [(name, (None, str(value).encode())) for name, value in fields.items()]
-        parts += [(name, (f"{name}.png", file, "image/png")) for name, file in self.files.items()]
+        parts += [(name, (name, file, "application/octet-stream")) for name, file in self.files.items()]
         return {"files": parts}
 
     async def whole(self, client: httpx2.AsyncClient) -> list[bytes]:
         """The files, by sample."""
-        answer = await client.post(f"/v1/images/{self.path}", **self.kwargs())
+        answer = await client.post(self.url, **self.kwargs())
         assert answer.status_code == 200, answer.text
         return [b64decode(one["b64_json"]) for one in answer.json()["data"]]
 
     async def streamed(
         self, client: httpx2.AsyncClient, partials: int, hang_up_after: int | None = None
     ) -> tuple[list[bytes], dict[tuple[int, int], bytes]]:
-        """The files by sample, and the partial pictures by (sample, step).
+        """The files by sample, and the partial ones by (sample, step).
 
         After `hang_up_after` events the connection is closed, and nothing comes back.
         """
         made: dict[int, bytes] = {}
         seen: dict[tuple[int, int], bytes] = {}
         count = 0
-        url, kwargs = f"/v1/images/{self.path}", self.kwargs(stream="true", partial_images=partials)
+        asked = {"partial_images" if self.group == "images" else "partial_audio": partials}
+        index = "image_index" if self.group == "images" else "audio_index"
+        kwargs = self.kwargs(stream="true", **asked)
         if "json" in kwargs:
             kwargs["json"]["stream"] = True
-        async with client.stream("POST", url, **kwargs) as answer:
+        async with client.stream("POST", self.url, **kwargs) as answer:
             assert answer.status_code == 200, await answer.aread()
             async for line in answer.aiter_lines():
                 if line and count == hang_up_after:
@@ -68,14 +76,52 @@ class Ask:
                 assert event["type"] != "error", event
                 file = b64decode(event["b64_json"])
                 if event["type"].endswith(".completed"):
-                    made[event["image_index"]] = file
+                    made[event[index]] = file
                 else:
-                    seen[event["image_index"], event["step"]] = file
+                    seen[event[index], event["step"]] = file
         return [made[i] for i in range(len(made))], seen
 
 
 def random_ask(rng: Random, spec: DecoderSpec, seed: int, kept: list[str]) -> Ask:
-    """A picture, an edit (uploaded or of a result in `kept`) or a variation, with sampling of its own."""
+    """A generation, an edit (uploaded or of a result in `kept`) or a variation, with sampling of its own."""
+    return _sound(rng, spec, seed, kept) if spec.modality == "audio" else _picture(rng, spec, seed, kept)
+
+
+def wav(samples: np.ndarray, rate: int) -> bytes:
+    """int16 [N]."""
+    out = BytesIO()
+    soundfile.write(out, samples, rate, format="WAV", subtype="PCM_16")
+    return out.getvalue()
+
+
+def _sound(rng: Random, spec: DecoderSpec, seed: int, kept: list[str]) -> Ask:
+    assert spec.sound is not None
+    most = spec.sound.most_seconds
+    fields: dict[str, Any] = {
+        "model": spec.id,
+        "seed": seed,
+        "n": rng.choices([1, 2, 3], [8, 2, 1])[0],
+        "guidance_scale": rng.choice([1.0, 3.0]),
+        "temperature": rng.choice([0.0, 1.0, 2.0]),
+        "top_p": rng.choice([0.9, 1.0]),
+        "span_arrangement": rng.choice(["nonoverlap", "stride1"]),
+        "prompt": " ".join(rng.sample(spec.words, 2)),
+        "loop": rng.random() < 0.3,
+    }
+    steps = [rng.randint(1, 5) for _ in range(spec.grid[0])]
+    if rng.random() < 0.6:
+        fields["duration"] = round(most * rng.uniform(0.5, 1.0), 2)
+        return Ask("generations", {**fields, "codebook_steps": steps}, group="audio")
+    fields |= {"codebook_steps": ",".join(map(str, steps)), "ranges": f"{most / 8}-{most / 4}"}
+    if rng.random() < 0.5:
+        return Ask("edits", {**fields, "audio_id": rng.choice(kept)}, group="audio")
+    count = int(most * spec.sound.rate / 2)
+    noise = np.random.default_rng(seed).integers(-9000, 9000, count).astype(np.int16)
+    fields["duration"] = rng.choice([most / 2, most * 0.75])
+    return Ask("edits", fields, {"audio": wav(noise, spec.sound.rate)}, "audio")
+
+
+def _picture(rng: Random, spec: DecoderSpec, seed: int, kept: list[str]) -> Ask:
     steps = int(rng.triangular(4, 33, 4))
     fields: dict[str, Any] = {
         "model": spec.id,

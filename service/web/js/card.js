@@ -1,6 +1,7 @@
 // How a run looks: its tiles, its progress, its replay, and what can be done with a picture.
 
 import { announce, h } from "./dom.js";
+import { stateOf } from "./following.js";
 import { drawGrid } from "./grid.js";
 
 const REPLAY = 160; // milliseconds per step
@@ -72,7 +73,7 @@ export class Card {
   }
 
   #update() {
-    const { run } = this, words = text(run);
+    const { run } = this, words = stateOf(run);
     this.element.dataset.state = run.state;
     this.element.dataset.frames = Math.max(...run.tiles.map((tile) => tile.frames.length));
     if (words !== this.status.textContent) {
@@ -144,16 +145,3 @@ export class Card {
 }
 
 export const sizeOf = (model) => model.maskserve.sizes.find((size) => size !== "auto").split("x").map(Number);
-
-function text(run) {
-  switch (run.state) {
-    case "connecting":
-      return "waiting for a connection";
-    case "queued":
-      return `in the queue, place ${run.place}`;
-    case "running":
-      return run.steps.done ? `step ${run.steps.done} of ${run.steps.total}` : "started";
-    default:
-      return run.state;
-  }
-}

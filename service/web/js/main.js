@@ -11,6 +11,8 @@ import { Params, blame, drawSeed } from "./params.js";
 import { readTags } from "./png.js";
 import { Run } from "./run.js";
 import { snippet } from "./snippets.js";
+import { soundSnippet } from "./soundsnippets.js";
+import { SoundView } from "./soundview.js";
 
 const CARDS = 40; // older ones leave the page, their pictures stay in the history
 const params = new Params();
@@ -26,12 +28,14 @@ const modelOf = (id) => models.find((model) => model.id === id);
 /** The choice and the form stay as they are where the model is still there. */
 async function loadModels() {
   const { data } = await getJson("/v1/models");
+  sounds.use(data.filter((model) => model.maskserve.modality === "audio"));
   models = data.filter((model) => model.maskserve.modality === "image");
   $("model").replaceChildren(...models.map((model) => h("option", { value: model.id }, model.id)));
   const kept = modelOf(params.model?.id);
   if (kept) $("model").value = kept.id;
   else if (models.length) choose(models[0].id);
   if (!models.length) problem(new ApiError(0, { message: "This server has no image model." }));
+  if (!models.length && sounds.models.length) show("sound");
 }
 
 function choose(id) {
@@ -186,9 +190,10 @@ function showSnippet(run) {
 let links = [];
 
 /** The files that an edit or a variation was made of. */
-function offerFiles({ source }) {
+function offerFiles({ source, medium }) {
   for (const link of links) URL.revokeObjectURL(link);
-  const files = Object.entries({ "image.png": source?.file, "mask.png": source?.mask }).filter(([, file]) => file);
+  const given = medium.noun === "audio" ? { "sound.wav": source?.file } : { "image.png": source?.file, "mask.png": source?.mask };
+  const files = Object.entries(given).filter(([, file]) => file);
   links = files.map(([, file]) => URL.createObjectURL(file));
   $("snippet-files").hidden = files.length === 0;
   $("snippet-files").replaceChildren("Save ", ...files.flatMap(([name], at) => [h("a", { href: links[at], download: name }, name), " "]));
@@ -196,7 +201,8 @@ function offerFiles({ source }) {
 
 function updateSnippet() {
   const language = document.querySelector("[name=lang]:checked").value;
-  $("snippet").textContent = snippet(language, snippetRun, location.origin, Boolean(key.get()));
+  const write = snippetRun.medium.noun === "audio" ? soundSnippet : snippet;
+  $("snippet").textContent = write(language, snippetRun, location.origin, Boolean(key.get()));
 }
 
 // -- the rest of the page
@@ -208,9 +214,11 @@ function askKey(why = "") {
 }
 
 const engine = new EngineView((error) => askKey(error.message));
+const sounds = new SoundView({ askKey, copy: showSnippet });
+const TABS = ["images", "sound", "engine"];
 
 function show(tab) {
-  for (const name of ["images", "engine"]) {
+  for (const name of TABS) {
     const chosen = name === tab;
     $(`tab-${name}`).setAttribute("aria-selected", chosen);
     $(`tab-${name}`).tabIndex = chosen ? 0 : -1;
@@ -219,7 +227,10 @@ function show(tab) {
   if (tab === "engine") engine.start();
   else engine.stop();
   if (tab === "images") redraw();
+  if (tab === "sound") sounds.redraw();
 }
+
+const shown = () => TABS.find((name) => $(`tab-${name}`).tabIndex === 0);
 
 function redraw() {
   if (!$("view-images").hidden) for (const card of cards) card.redraw();
@@ -262,16 +273,17 @@ $("key-form").addEventListener("submit", (event) => {
   key.set($("key").value.trim());
   problem(null);
   start();
-  show($("tab-engine").tabIndex === 0 ? "engine" : "images");
+  show(shown());
 });
 $("theme").addEventListener("click", () => {
   const dark = getComputedStyle(document.documentElement).getPropertyValue("color-scheme") === "dark" || (!document.documentElement.dataset.theme && matchMedia("(prefers-color-scheme: dark)").matches);
   document.documentElement.dataset.theme = localStorage.theme = dark ? "light" : "dark";
 });
-for (const name of ["images", "engine"]) $(`tab-${name}`).addEventListener("click", () => show(name));
+for (const name of TABS) $(`tab-${name}`).addEventListener("click", () => show(name));
 document.querySelector("[role=tablist]").addEventListener("keydown", (event) => {
   if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
-  const next = $("tab-images").tabIndex === 0 ? "engine" : "images";
+  const by = event.key === "ArrowRight" ? 1 : TABS.length - 1;
+  const next = TABS[(TABS.indexOf(shown()) + by) % TABS.length];
   show(next);
   $(`tab-${next}`).focus();
 });
@@ -280,8 +292,11 @@ document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.isComposing) return;
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();
-    if (!event.repeat) generate();
-  } else if (event.key === "Escape" && !event.target.closest?.("input, select")) for (const card of cards) if (!card.run.over) card.run.cancel();
+    if (!event.repeat) (shown() === "sound" ? sounds : { generate }).generate();
+  } else if (event.key === "Escape" && !event.target.closest?.("input, select")) {
+    for (const card of cards) if (!card.run.over) card.run.cancel();
+    sounds.cancel();
+  }
 });
 $("open-file").addEventListener("click", () => $("file").click());
 $("file").addEventListener("change", () => {
@@ -296,7 +311,11 @@ document.addEventListener("drop", (event) => {
   event.preventDefault();
   inside = 0;
   document.body.classList.remove("dropping");
-  if (event.dataTransfer.files[0]) openFile(event.dataTransfer.files[0]);
+  const file = event.dataTransfer.files[0];
+  if (file?.type.startsWith("audio/")) {
+    show("sound");
+    sounds.open(file);
+  } else if (file) openFile(file);
 });
 $("forget").addEventListener("click", async () => {
   if (!confirm("Forget every picture of the history in this browser?")) return;
@@ -333,6 +352,7 @@ async function start() {
 
 if (localStorage.theme) document.documentElement.dataset.theme = localStorage.theme;
 new ResizeObserver(redraw).observe($("cards"));
+new ResizeObserver(() => sounds.redraw()).observe($("s-cards"));
 overlayChanged();
 zoomed();
 showHistory();

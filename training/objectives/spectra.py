@@ -1,0 +1,58 @@
+"""Distances between sounds: mel spectrograms at several resolutions, and the ratio of signal to distortion."""
+
+from functools import lru_cache
+from math import log
+
+import torch
+from torch import Tensor
+
+WINDOWS = (64, 128, 256, 512, 1024, 2048)
+MELS = 64
+FLOOR = 1e-5
+
+
+def mel_distance(made: Tensor, real: Tensor, rate: int) -> Tensor:
+    """The mean over WINDOWS of L1 between mel magnitudes and of their logs: [B, 1, N] twice -> a number."""
+    total = made.new_zeros(())
+    for window in WINDOWS:
+        mine, wanted = (mels(wave, rate, window) for wave in (made, real))
+        logs = (mine.clamp(min=FLOOR).log10() - wanted.clamp(min=FLOOR).log10()).abs().mean()
+        total = total + (mine - wanted).abs().mean() + logs
+    return total / len(WINDOWS)
+
+
+def mels(wave: Tensor, rate: int, window: int) -> Tensor:
+    """Magnitudes [B, bands, T] of waves [B, 1, N], with a hop of a quarter of the window."""
+    return bank(rate, window).to(wave.device) @ magnitudes(wave, window)
+
+
+def magnitudes(wave: Tensor, window: int) -> Tensor:
+    """[B, 1, N] -> [B, window / 2 + 1, T], of a Hann window whose squares sum to one."""
+    return spectrum(wave, window).abs()
+
+
+def spectrum(wave: Tensor, window: int) -> Tensor:
+    """Complex [B, window / 2 + 1, T]."""
+    shape = torch.hann_window(window, device=wave.device)
+    shape = shape / shape.square().sum().sqrt()
+    return torch.stft(wave.float().squeeze(1), window, window // 4, window=shape, return_complex=True)
+
+
+@lru_cache(maxsize=32)
+def bank(rate: int, window: int) -> Tensor:
+    """Triangles [bands, window / 2 + 1] evenly spaced in mel; as many of MELS as the window tells apart."""
+    bands = min(MELS, window // 8)
+    top = 2595.0 * log(1.0 + rate / 2 / 700.0, 10)
+    centres = 700.0 * (10.0 ** (torch.linspace(0.0, top, bands + 2) / 2595.0) - 1.0)
+    bins = torch.linspace(0.0, rate / 2, window // 2 + 1)
+    rising = (bins - centres[:-2, None]) / (centres[1:-1, None] - centres[:-2, None])
+    falling = (centres[2:, None] - bins) / (centres[2:, None] - centres[1:-1, None])
+    return torch.minimum(rising, falling).clamp(min=0.0)
+
+
+def si_sdr(made: Tensor, real: Tensor) -> Tensor:
+    """Scale-invariant ratio of signal to distortion in dB (arXiv 1811.02508): [B, N] twice -> [B]."""
+    made, real = (wave - wave.mean(dim=-1, keepdim=True) for wave in (made.double(), real.double()))
+    scale = (made * real).sum(-1, keepdim=True) / real.square().sum(-1, keepdim=True).clamp(min=1e-12)
+    target = scale * real
+    return 10.0 * (target.square().sum(-1) / (made - target).square().sum(-1).clamp(min=1e-12)).log10()
