@@ -129,7 +129,9 @@ def evaluate(
         Path | None, typer.Option(help="The folder of pictures it was trained on; Fashion-MNIST if absent.")
     ] = None,
     data_dir: DataDir = None,
-    count: Annotated[int, typer.Option(help="Samples; distances of fewer are larger.")] = 10_000,
+    count: Annotated[
+        int | None, typer.Option(help="Samples; distances of fewer are larger. 10,000 pictures, 200 sounds.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="First seed; sample i has seed + i.")] = 0,
     change: Annotated[
         list[str] | None,
@@ -163,13 +165,22 @@ def evaluate(
     Distances are between features of a network and carry its name: fid_cls, fid_lite0. By default it is a classifier
     of the same pictures: for Fashion-MNIST one that ships, for your own one that is trained first. Beside them: real
     against real (the floor), and real at half resolution (the control), as many of each.
+
+    A codec or a generator of loops is compared with loops that nothing was trained on: the instrument that a classifier
+    hears, the tempo of its onsets, FAD-cls; of the codec the use of its codes and what resynthesis loses, too.
+    --data-dir is where the loops of training lie.
     """
     from training.commands.evaluate import Measuring, measure
+    from training.commands.evaluate_sound import Listening, is_sound, measure_sound
 
+    if is_sound(checkpoint):
+        listening = Listening(checkpoint, data_dir or Path("runs/loops"), count or 200, seed, out)
+        Console().print_json(json.dumps(measure_sound(listening)))
+        return
     changes = dict(map(_pair, change or []))
     words = tuple(features or ("cls",))
     measuring = Measuring(
-        checkpoint, data, data_dir, count, seed, changes, words, features_size, statistics, write, out
+        checkpoint, data, data_dir, count or 10_000, seed, changes, words, features_size, statistics, write, out
     )
     Console().print_json(json.dumps(measure(measuring)))
 

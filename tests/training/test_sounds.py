@@ -13,8 +13,10 @@ from models.magnet.config import MAGNeTConfig
 from models.magnet.network import MAGNeT
 from models.tokenizers.encodec import EnCodec
 from models.tokenizers.encodec_config import EnCodecConfig
-from training.data.loops import HELD_OUT, RATE, draw_loop, notes, tiled
+from training.data.loops import HELD_OUT, INSTRUMENTS, RATE, draw_loop, notes, tiled
 from training.data.sounds import SoundSet
+from training.evaluate.listener import fit_listener, instrument_labels, listen, tempo_agrees, tempo_of
+from training.evaluate.sounds import codec_scores, sample_scores, waves_of
 from training.objectives.codec import Balance, Book, CodecTask
 from training.objectives.masked_spans import logits_rows
 from training.objectives.spectra import bank, mel_distance, si_sdr
@@ -152,3 +154,37 @@ def test_unknown_sounds_are_named(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match="sounds 'noise' are not one of loops"):
         run_recipe(replace(read_recipe("tiny-codec"), data="noise"), Where(tmp_path))
+
+
+def test_a_tempo_is_counted() -> None:
+    time = np.arange(4 * RATE)
+    for tempo in (80, 96, 120, 160):
+        eighth = 30 * RATE / tempo
+        since = time % eighth
+        clicks = np.exp(-since / 200) * np.sin(since / 3) * (1.0 + 0.3 * ((time // eighth) % 2 == 0))
+        found = tempo_of(torch.from_numpy(clicks.astype(np.float32)).unsqueeze(0))
+        assert tempo_agrees(found, tempo), (tempo, found)
+
+
+def test_a_listener_tells_instruments_and_a_codec_is_scored() -> None:
+    """Tones of another height stand for instruments."""
+    time, names = np.arange(2 * RATE) / RATE, list(INSTRUMENTS)
+    rng = np.random.default_rng(0)
+    waves = [np.sin(2 * np.pi * 200 * 1.5 ** (at % 8) * time + rng.uniform(0, 6)) * 9000 for at in range(64)]
+    captions = tuple(f"{names[at % 8]} loop, 120 bpm, c major, with drums" for at in range(64))
+    data = SoundSet(np.stack(waves).astype(np.int16), captions, RATE)
+    listener = fit_listener(data, steps=60, batch=16)
+    real = waves_of(data)
+    _, heard = listen(listener, real)
+    assert (heard == instrument_labels(captions)).double().mean() > 0.9
+    same = sample_scores(real[:32], captions[:32], real[32:], listener)
+    other = sample_scores(real[:32].flip(0), captions[:32], 0.1 * torch.randn_like(real[32:]), listener)
+    assert same["instrument"] > 90 and same["fad_cls"] < other["fad_cls"]
+    codec = EnCodec(
+        EnCodecConfig(sample_rate=RATE, dimension=8, filters=2, ratios=(8, 5, 4, 2), lstm_layers=1, codebook_size=32)
+    )
+    for layer in codec.quantizer.layers:
+        layer.codebook.embed.normal_()
+    scores = codec_scores(codec, data, listener)
+    assert scores["instrument_real"] > 90 and len(scores["codes_used"]) == 4
+    assert scores["fad_cls_floor"] < scores["fad_cls_resynthesised"]

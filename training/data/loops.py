@@ -40,7 +40,7 @@ HELD_OUT = frozenset(
 KICK, SNARE, HAT = 36, 38, 42
 LEVEL = 0.7  # peak
 FONTS = (
-    "/usr/share/sounds/sf2/FluidR3Mono_GM.sf3",
+    "/usr/share/sounds/sf3/FluidR3Mono_GM.sf3",
     "/usr/share/sounds/sf2/FluidR3_GM.sf2",
     "/usr/share/sounds/sf2/default-GM.sf2",
     "/usr/share/sounds/sf3/default-GM.sf3",
