@@ -86,8 +86,8 @@ def serving(
     models: Catalogue | list[Path], threads: int = 1, policy: Policy | None = None, **settings: Any
 ) -> Iterator[Live]:
     """Serve a catalogue, or checkpoints, or directories of them, until the block ends."""
-    catalogue = models if isinstance(models, Catalogue) else Catalogue.scan(models)
     chosen = Settings(**{"log_level": "error", "drain_seconds": 0.0, **settings})
+    catalogue = models if isinstance(models, Catalogue) else Catalogue.scan(models).preferring(chosen.default_model)
     with one_thread_count(threads):
         engine = Engine(catalogue, policy, "cpu", threads=threads).start()
         app = create_app(chosen, LocalDispatcher(engine))

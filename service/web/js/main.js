@@ -282,8 +282,9 @@ $("theme").addEventListener("click", () => {
 for (const name of TABS) $(`tab-${name}`).addEventListener("click", () => show(name));
 document.querySelector("[role=tablist]").addEventListener("keydown", (event) => {
   if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
-  const by = event.key === "ArrowRight" ? 1 : TABS.length - 1;
-  const next = TABS[(TABS.indexOf(shown()) + by) % TABS.length];
+  const tabs = TABS.filter((name) => !$(`tab-${name}`).hidden);
+  const by = event.key === "ArrowRight" ? 1 : tabs.length - 1;
+  const next = tabs[(tabs.indexOf(shown()) + by) % tabs.length];
   show(next);
   $(`tab-${next}`).focus();
 });

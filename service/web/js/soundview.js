@@ -56,8 +56,7 @@ export class SoundView {
   use(models) {
     this.models = models;
     $("s-model").replaceChildren(...models.map((model) => h("option", { value: model.id }, model.id)));
-    $("s-none").hidden = models.length > 0;
-    $("sound-form").hidden = models.length === 0;
+    $("tab-sound").hidden = models.length === 0;
     const kept = models.find((model) => model.id === this.form.model?.id);
     if (kept) $("s-model").value = kept.id;
     else if (models.length) this.choose(models[0].id);
