@@ -81,7 +81,7 @@ def tempo_of(wave: Tensor) -> float:
     strength = onsets(wave)
     found = {tempo: _best(strength, tempo) for tempo in TEMPI}
     most = max(score for score, _ in found.values())
-    near = [tempo for tempo in TEMPI if found[tempo][0] >= 0.8 * most]
+    near = [tempo for tempo in TEMPI if found[tempo][0] >= min(0.8 * most, most)]  # without any onsets most is negative
     best = max(near, key=lambda tempo: (any(2 * slow == tempo for slow in near), found[tempo][0]))
     return found[best][1]
 
