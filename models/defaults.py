@@ -20,7 +20,7 @@ NOT_NEGATIVE = (
     "full_first",
     "diffusion_clip",
 )
-SHARES = ("top_p", "diffusion_reuse")
+SHARES = ("top_p", "diffusion_reuse", "guidance_share")
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ class Sampling:
     `diffusion_steps` is the length of the chain that makes a continuous token (0: the model's own), of which a cheap
     step runs the share `diffusion_reuse`; what it estimates the token to be stays within ±`diffusion_clip` (0: any).
     Where tokens come in codebooks, one after the other, each has its share `codebook_steps` of the steps, guidance
-    goes from `guidance_scale` to `guidance_end` within each of them, and with `cooling` the temperature falls to 0.
+    goes from `guidance_scale` to `guidance_end` within each of them and ends behind the share `guidance_share` of its
+    steps, and with `cooling` the temperature falls to 0.
     What a step masks again there are spans of neighbours, `nonoverlap` or at any place (`stride1`), scored by the best
     of their tokens (`max`) or all (`prod`).
     A family reads those that `DecoderSpec.parameters` names.
@@ -46,6 +47,7 @@ class Sampling:
     diffusion_clip: float = 0.0
     codebook_steps: tuple[int, ...] = ()
     guidance_end: float = 1.0
+    guidance_share: float = 1.0
     cooling: bool = True
     span_arrangement: Literal["nonoverlap", "stride1"] = "nonoverlap"
     span_scoring: Literal["max", "prod"] = "max"
@@ -72,7 +74,9 @@ def shared_steps(total: int, like: tuple[int, ...]) -> tuple[int, ...]:
 CHAIN_PARAMETERS = frozenset(
     {"reuse_buffer", "diffusion_steps", "diffusion_reuse", "diffusion_clip"}
 )  # of continuous tokens alone
-CODEBOOK_PARAMETERS = frozenset({"codebook_steps", "guidance_end", "cooling", "span_arrangement", "span_scoring"})
+CODEBOOK_PARAMETERS = frozenset(
+    {"codebook_steps", "guidance_end", "guidance_share", "cooling", "span_arrangement", "span_scoring"}
+)
 TOKEN_PARAMETERS = frozenset(Sampling.__dataclass_fields__) - CHAIN_PARAMETERS - CODEBOOK_PARAMETERS
 
 

@@ -92,6 +92,8 @@ def decoding_of(sampling: Sampling, spec: DecoderSpec, config: MAGNeTConfig) -> 
         raise Misfit(asked, f"steps are {config.codebooks} to {spec.max_steps} in all, not {sum(steps)}")
     if sampling.temperature < 0.0:
         raise Misfit("temperature", f"temperature is at least 0, not {sampling.temperature}")
+    if not 0 <= sampling.reuse <= spec.max_reuse:
+        raise Misfit("reuse", f"a step of this model is followed by at most {spec.max_reuse} reuse steps")
     return Decoding(
         steps=steps,
         temperature=sampling.temperature,
@@ -102,4 +104,7 @@ def decoding_of(sampling: Sampling, spec: DecoderSpec, config: MAGNeTConfig) -> 
         arrangement=sampling.span_arrangement,
         scoring=sampling.span_scoring,
         greedy=sampling.temperature == 0.0,
+        guidance_share=sampling.guidance_share,
+        reuse=sampling.reuse,
+        full_first=sampling.full_first,
     )

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.magnet.kept import Writing
+
 BLOCK = 32  # queries of a banded call: larger ones compute more beyond the band, smaller ones copy more keys
 
 
@@ -23,8 +25,8 @@ class Run(Protocol):
     def count(self) -> int:
         """Their rows."""
 
-    def __call__(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """q, k, v [count, H, E] -> [count, H, E]."""
+    def __call__(self, block: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """q, k, v [count, H, E] of a block of the network -> [count, H, E]."""
         ...
 
 
@@ -39,7 +41,7 @@ class Full:
     def count(self) -> int:
         return self.branches * self.length
 
-    def __call__(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def __call__(self, block: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         q, k, v = (t.unflatten(0, (self.branches, self.length)).transpose(1, 2) for t in (q, k, v))  # [b, H, T, E]
         return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(0, 1)
 
@@ -80,7 +82,7 @@ class Band:
     def count(self) -> int:
         return len(self.place)
 
-    def __call__(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def __call__(self, block: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         q, k, v = (t[at].transpose(1, 2) for t, at in ((q, self.query), (k, self.key), (v, self.key)))  # [n, H, ., E]
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=self.mask)
         return mixed.transpose(1, 2).flatten(0, 1)[self.place]
@@ -88,7 +90,8 @@ class Band:
 
 @dataclass(frozen=True)
 class PackedVisible:
-    """`runs` in the order of the rows, `texts` (rows, memory [blocks, 2, N, H, E]) in that of the first branches.
+    """`runs` in the order of the rows, `texts` (rows, memory [blocks, 2, N, H, E]) in that of the first branches;
+    `writings`: of which rows keys and values are kept.
 
     Rows behind them are padding and give zeros. `texted` may reach beyond the branches that have a text.
     """
@@ -96,14 +99,17 @@ class PackedVisible:
     runs: Sequence[Run]
     texts: Sequence[tuple[int, Tensor]]
     texted: int
+    writings: Sequence[Writing] = ()
 
-    def rows(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def rows(self, block: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """q, k, v [R, H, E] -> [R, H, E]."""
+        for write in self.writings:
+            write(block, k, v)
         parts: list[Tensor] = []
         at = 0
         for run in self.runs:
             end = at + run.count
-            parts.append(run(q[at:end], k[at:end], v[at:end]))
+            parts.append(run(block, q[at:end], k[at:end], v[at:end]))
             at = end
         return _filled(parts, at, q)
 

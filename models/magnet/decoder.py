@@ -127,7 +127,7 @@ class MAGNeTDecoder:
             return Work(Kind.ENCODE, "upload", 1)
         if seq.step == seq.plan.steps:
             return Work(Kind.FINISH, "finish", 1)
-        return Work(Kind.STEP, "step", seq.state.branches * seq.state.ids.shape[1])
+        return Work(Kind.STEP, "step", seq.state.branches * seq.state.rows)
 
     def preview_work(self, seq: Sequence) -> Work:
         return Work(Kind.PREVIEW, "preview", 1)
@@ -229,22 +229,28 @@ class MAGNeTDecoder:
         rows = 2 * frames * (config.dim * (8 + 2 * config.mlp_ratio) + config.codebook_size)
         attention = 2 * config.heads * frames * frames
         sound = frames * self.sound.hop * self.codec.config.filters * 4
-        return int(FLOAT * (text + request.n * (rows + attention + sound)))
+        kept = 4 * config.depth * config.dim * frames if request.sampling.reuse else 0
+        return int(FLOAT * (text + request.n * (rows + attention + sound + kept)))
 
     def at_boundary(self, seq: Sequence) -> bool:
-        """Every step stands alone."""
-        return True
+        """Between a cheap step and the one that it reuses there is none."""
+        seq = own(seq)
+        return seq.step == seq.plan.steps or seq.state.full
 
     def shorten(self, seq: Sequence, steps_left: int) -> None:
         """Codebooks that have not begun get fewer steps."""
         seq = own(seq)
         if seq.step == seq.plan.steps:
             return
+        if not seq.state.full:
+            raise ValueError("a plan may be shortened only between groups")
         seq.state.decoding = shortened(seq.state.decoding, seq.step, steps_left)
         seq.plan = planned(seq.state.decoding, seq.state.spans.units(seq.state.known))
 
     def save(self, seq: Sequence) -> bytes:
         seq = own(seq)
+        if not self.at_boundary(seq):
+            raise ValueError("a state may be saved only between groups")
         state = seq.state
         saved = {
             "step": seq.step,
@@ -273,4 +279,5 @@ class MAGNeTDecoder:
         return seq
 
     def release(self, seq: Sequence) -> None:
-        own(seq).state.text = None
+        state = own(seq).state
+        state.text, state.kept = None, ()

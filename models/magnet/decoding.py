@@ -20,6 +20,9 @@ class Decoding(Architecture):
     `guidance` goes from the first to the second scale as the masked share does. `top_p` 1 and `top_k` 0 are off; of
     both the published code reads `top_p` alone. `greedy` takes the likeliest token.
 
+    `guidance_share` of a codebook's steps, the first of them, are guided. A full step is followed by up to `reuse` cheap
+    ones (`models.magnet.kept`), but for the first `full_first` of each codebook.
+
     What a step masks again is made of spans: "nonoverlap" ones, whose score is the best ("max") or the product ("prod")
     of their tokens' probabilities, or any ("stride1"), by the product whatever `scoring` says.
     """
@@ -30,9 +33,12 @@ class Decoding(Architecture):
     top_k: NonNegativeInt = 0
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 0.9
     guidance: tuple[FiniteFloat, FiniteFloat] = (10.0, 1.0)
+    guidance_share: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     arrangement: Arrangement = "nonoverlap"
     scoring: Scoring = "max"
     greedy: bool = False
+    reuse: NonNegativeInt = 0
+    full_first: NonNegativeInt = 0
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -65,6 +71,14 @@ class Decoding(Architecture):
                 return codebook, step
             step -= steps
         raise IndexError(f"there are {self.total} steps")
+
+    def full(self, step: int) -> bool:
+        """Whether a codebook's step evaluates all rows."""
+        return step < self.full_first or (step - self.full_first) % (1 + self.reuse) == 0
+
+    def guided(self, steps: int, step: int) -> bool:
+        """Whether `step` of a codebook's `steps` is one of those that are guided."""
+        return step < self.guidance_share * steps
 
 
 SOUND: Mapping[str, Any] = {"temperature": 3.5, "top_p": 0.8, "guidance": (20.0, 1.0)}

@@ -17,7 +17,7 @@ from models.magnet.consistency import read_architectures
 from models.prompts import understand_caption
 from models.spec import DecoderSpec, Sampling, Sound, shared_steps
 
-MAX_STEPS, MOST_TERMS = 400, 64
+MAX_STEPS, MAX_REUSE, MOST_TERMS = 400, 8, 64
 LIKE = (2, 1)  # steps of the first codebook and of each other, where config.json does not say
 
 PARAMETERS = frozenset(
@@ -26,12 +26,15 @@ PARAMETERS = frozenset(
         "codebook_steps",
         "guidance_scale",
         "guidance_end",
+        "guidance_share",
         "temperature",
         "cooling",
         "top_k",
         "top_p",
         "span_arrangement",
         "span_scoring",
+        "reuse",
+        "full_first",
     }
 )
 
@@ -57,7 +60,7 @@ class MAGNeTFamily:
 
     def spec(self, id: str, path: Path, config: CheckpointConfig) -> DecoderSpec:
         network, codec = read_architectures(path, config)
-        limits = Limits(PARAMETERS, MAX_STEPS, max_reuse=0)
+        limits = Limits(PARAMETERS, MAX_STEPS, max_reuse=MAX_REUSE)
         sampling, quality = read_defaults(path, config, limits)
         return DecoderSpec(
             id=id,

@@ -49,6 +49,10 @@ class MAGNeT(nn.Module):
     def device(self) -> torch.device:
         return self.positions.device
 
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.norm.weight.dtype
+
     def condition(self, states: Tensor) -> Tensor:
         """Last hidden states of T5, or rows of terms, [N, C] -> text rows [N, D]."""
         out: Tensor = self.text_in(pad_rows(states))

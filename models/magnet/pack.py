@@ -5,7 +5,7 @@ A branch is a sequence under one condition; a guided sequence has two.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import accumulate, groupby
 
 import torch
 import torch.nn.functional as F
@@ -14,19 +14,33 @@ from torch import Tensor
 from models.layers.linear import MIN_ROWS
 from models.magnet.attention import Band, Full, PackedVisible, Run
 from models.magnet.config import MAGNeTConfig
+from models.magnet.kept import Kept, Reading, Writing
 
 
 @dataclass(frozen=True)
 class Branch:
     """ids [K, T] with the mask id where unknown; wanted [n]: the positions whose logits of `codebook` are asked for.
 
-    text: memory [blocks, 2, N, H, E] of `MAGNeT.memory`, or None.
+    text: memory [blocks, 2, N, H, E] of `MAGNeT.memory`, or None. kept: what takes the keys and values of the rows that
+    are evaluated. rows [m]: these are, in ascending order, `wanted` among them (None: all).
     """
 
     ids: Tensor
     codebook: int
     wanted: Tensor
     text: Tensor | None
+    kept: Kept | None = None
+    rows: Tensor | None = None
+
+    @property
+    def count(self) -> int:
+        """Rows that are evaluated."""
+        return self.ids.shape[1] if self.rows is None else len(self.rows)
+
+    @property
+    def places(self) -> Tensor:
+        """Where in its sequence each row lies, [count]."""
+        return torch.arange(self.ids.shape[1]) if self.rows is None else self.rows
 
 
 @dataclass(frozen=True)
@@ -52,34 +66,50 @@ class Packed:
 def pack(config: MAGNeTConfig, branches: Sequence[Branch], device: torch.device) -> Packed:
     """Lay out the branches, whose ids and wanted positions may lie on the CPU."""
 
-    def run(at: int) -> tuple[bool, bool, int]:
+    def run(at: int) -> tuple[bool, bool, bool, int]:
         """What branches side by side must have in common to be one run of attention; no text comes last."""
         branch = branches[at]
         banded = config.banded(branch.codebook)
-        return branch.text is None, banded, 0 if banded else branch.ids.shape[1]
+        partial = branch.rows is not None
+        return branch.text is None, partial, banded, at if partial else 0 if banded else branch.count
 
     order = sorted(range(len(branches)), key=run)
-    lengths = [branches[at].ids.shape[1] for at in order]
-    starts = dict(zip(order, [sum(lengths[:n]) for n in range(len(order))], strict=True))
+    counts = [branches[at].count for at in order]
+    starts = dict(zip(order, accumulate(counts, initial=0), strict=False))
     runs: list[Run] = []
-    for (_, banded, length), some in groupby(order, key=run):
-        members = [branches[at].ids.shape[1] for at in some]
-        runs.append(Band.of(members, config.context, device) if banded else Full(len(members), length))
-    texts = [(branches[at].ids.shape[1], text) for at in order if (text := branches[at].text) is not None]
+    for (_, partial, banded, last), some in groupby(order, key=run):
+        if partial:
+            runs.append(_reading(config, branches[last], device))
+            continue
+        members = [branches[at].count for at in some]
+        runs.append(Band.of(members, config.context, device) if banded else Full(len(members), last))
+    texts = [(branches[at].count, text) for at in order if (text := branches[at].text) is not None]
     texted = max(sum(rows for rows, _ in texts), MIN_ROWS) if texts else 0
-    ids = torch.cat([branches[at].ids.T for at in order])
-    position = torch.cat([torch.arange(length) for length in lengths])
+    position = torch.cat([branches[at].places for at in order])
+    ids = torch.cat([branches[at].ids.T[branches[at].places] for at in order])
+    writings = [
+        Writing(kept, starts[at], starts[at] + branches[at].count, branches[at].places.to(device))
+        for at in order
+        if (kept := branches[at].kept) is not None
+    ]
     return Packed(
         ids=_padded(ids).to(device),
         position=_padded(position).to(device),
-        visible=PackedVisible(runs, texts, texted),
+        visible=PackedVisible(runs, texts, texted, writings),
         heads=[_head(branches, starts, codebook, device) for codebook in sorted({b.codebook for b in branches})],
     )
 
 
+def _reading(config: MAGNeTConfig, branch: Branch, device: torch.device) -> Reading:
+    if branch.kept is None:
+        raise ValueError("some rows alone are evaluated where the others are kept")
+    context = config.context if config.banded(branch.codebook) else None
+    return Reading.of(branch.kept, branch.places.to(device), context)
+
+
 def _head(branches: Sequence[Branch], starts: dict[int, int], codebook: int, device: torch.device) -> HeadRows:
     mine = [at for at, branch in enumerate(branches) if branch.codebook == codebook]
-    rows = torch.cat([branches[at].wanted + starts[at] for at in mine])
+    rows = torch.cat([torch.searchsorted(branches[at].places, branches[at].wanted) + starts[at] for at in mine])
     return HeadRows(codebook, rows.to(device), mine, [len(branches[at].wanted) for at in mine])
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from models.magnet.config import MAGNeTConfig
 from models.magnet.decoding import Decoding
 from models.magnet.guidance import scales
+from models.magnet.kept import Kept
 from models.magnet.pack import Branch
 from models.magnet.schedule import masked_counts, masked_shares, temperatures
 from models.magnet.spans import Spans, arranged
@@ -19,7 +20,7 @@ class Sample:
 
     ids [K, T]: the mask id where unknown; known bool [T]: frames that were given, in all codebooks, so that the first
     one's steps see what training never shows them; scores: of the spans of the codebook that is being made;
-    written int16 [K, T]: the step, from 1 on, that decided a token last.
+    written int16 [K, T]: the step, from 1 on, that decided a token last; kept: of each branch, where some steps reuse.
     """
 
     key: int
@@ -31,6 +32,7 @@ class Sample:
     scores: Tensor
     written: Tensor
     step: int = 0
+    kept: tuple[Kept, ...] = ()
 
     @classmethod
     def begin(
@@ -64,7 +66,24 @@ class Sample:
     @property
     def branches(self) -> int:
         """Of the next step: with the text, then without; a scale of exactly 1 needs the first alone."""
-        return 1 if self.text is None or self.scale == 1.0 else 2
+        codebook, step = self.decoding.stage(self.step)
+        free = self.scale == 1.0 or not self.decoding.guided(self.decoding.steps[codebook], step)
+        return 1 if self.text is None or free else 2
+
+    @property
+    def full(self) -> bool:
+        """Whether the next step evaluates all rows."""
+        return self.decoding.full(self.decoding.stage(self.step)[1])
+
+    @property
+    def rows(self) -> int:
+        """That the next step evaluates, of each branch: at most."""
+        codebook, step = self.decoding.stage(self.step)
+        if self.decoding.full(step):
+            return self.ids.shape[1]
+        units = self.spans.units(self.known)
+        share = masked_counts(self.decoding.steps[codebook], units)[step - 1] / units
+        return round(share * self.ids.shape[1])
 
     @property
     def scale(self) -> float:
@@ -117,4 +136,14 @@ class Turn:
     def branches(self) -> list[Branch]:
         """As many as `Sample.branches`."""
         texts = (self.sample.text, None)[: self.sample.branches]
-        return [Branch(self.ids, self.codebook, self.asked, text) for text in texts]
+        kept = self.sample.kept or (None, None)
+        return [
+            Branch(self.ids, self.codebook, self.asked, text, own, self._rows(own))
+            for text, own in zip(texts, kept, strict=False)
+        ]
+
+    def _rows(self, kept: Kept | None) -> Tensor | None:
+        """The rows that a cheap step evaluates."""
+        if kept is None or self.sample.full:
+            return None
+        return kept.stale(self.ids).index_fill(0, self.asked, True).nonzero().squeeze(-1)

@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import cast
 
 from models.decoder import Sequence
-from models.decoding.plan import Plan
+from models.decoding.plan import Plan, grouped
 from models.magnet.decoding import Decoding
 from models.magnet.sample import Sample
 from models.magnet.schedule import masked_counts
@@ -40,7 +40,8 @@ def planned(decoding: Decoding, units: int) -> Plan:
     groups: list[tuple[int, ...]] = []
     for steps in decoding.steps:
         counts = (*masked_counts(steps, units), 0)
-        groups += [(now - then,) for now, then in pairwise(counts)]
+        reveals = [now - then for now, then in pairwise(counts)]
+        groups += grouped(reveals, decoding.reuse, decoding.full_first).groups
     return Plan(tuple(groups))
 
 

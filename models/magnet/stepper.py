@@ -9,6 +9,7 @@ from torch import Tensor
 from models.decoding.noise import CounterNoise, Noise, Rows
 from models.decoding.sampling import guide
 from models.magnet.drawing import Draws, draw, rescored
+from models.magnet.kept import Kept
 from models.magnet.network import MAGNeT
 from models.magnet.sample import Sample, Turn
 
@@ -39,6 +40,7 @@ class Stepper:
     @torch.inference_mode()
     def step(self, samples: Seq[Sample]) -> None:
         """One step of each sample, wherever it stands, in one forward. Raises NotFinite, and no sample has changed."""
+        self._keep(samples)
         turns = [Turn.of(sample, self.network.config.mask_id) for sample in samples]
         logits = self.evaluate(turns)
         if wrong := [at for at, part in enumerate(logits) if not part.sum().isfinite()]:
@@ -49,6 +51,15 @@ class Stepper:
         tokens, probabilities = self.draw(turns, torch.cat(logits))
         for turn, token, probability in zip(turns, tokens, probabilities, strict=True):
             self.commit(turn, token, probability)
+
+    def _keep(self, samples: Seq[Sample]) -> None:
+        """Room for the keys and values of sequences some of whose steps reuse them."""
+        network = self.network
+        for sample in samples:
+            if sample.decoding.reuse and len(sample.kept) < sample.branches:
+                missing = sample.branches - len(sample.kept)
+                fresh = [Kept.empty(network.config, sample.ids, network.device, network.dtype) for _ in range(missing)]
+                sample.kept = (*sample.kept, *fresh)
 
     def evaluate(self, turns: Seq[Turn]) -> list[Tensor]:
         """Guided logits, float32 [n, C] for each turn."""
@@ -88,6 +99,8 @@ class Stepper:
 
     def commit(self, turn: Turn, token: Tensor, probability: Tensor) -> None:
         sample, asked = turn.sample, turn.asked
+        for kept in sample.kept[: sample.branches]:
+            kept.ids = turn.ids.clone()
         drawn, shares = torch.zeros_like(turn.ids[0]), torch.zeros(turn.ids.shape[1])
         drawn[asked], shares[asked] = token, probability
         turn.ids[turn.codebook] = torch.where(turn.hidden, drawn, turn.ids[turn.codebook])

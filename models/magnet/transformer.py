@@ -17,7 +17,7 @@ class Visible(Protocol):
 
     texted: int
 
-    def rows(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def rows(self, block: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """q, k, v [R, H, E] -> [R, H, E]."""
         ...
 
@@ -33,9 +33,9 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * dim, bias=False)
         self.proj = ResidualLinear(dim, dim, bias=False)
 
-    def forward(self, x: Tensor, residual: Tensor, visible: Visible) -> Tensor:
+    def forward(self, x: Tensor, residual: Tensor, block: int, visible: Visible) -> Tensor:
         q, k, v = self.qkv(x).view(len(x), 3, self.heads, -1).unbind(1)  # [R, H, E] each
-        out: Tensor = self.proj(visible.rows(q, k, v).reshape(len(x), -1), residual)
+        out: Tensor = self.proj(visible.rows(block, q, k, v).reshape(len(x), -1), residual)
         return out
 
 
@@ -80,7 +80,7 @@ class Block(nn.Module):
         self.mlp = Mlp(dim, int(dim * mlp_ratio))
 
     def forward(self, x: Tensor, block: int, visible: Visible) -> Tensor:
-        x = self.attn(self.norm1(x), x, visible)
+        x = self.attn(self.norm1(x), x, block, visible)
         if visible.texted:
             with_text, without = x[: visible.texted], x[visible.texted :]
             x = torch.cat([self.text_attn(self.norm_text(with_text), with_text, block, visible), without])

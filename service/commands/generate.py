@@ -67,6 +67,7 @@ def generate(
     loop: Annotated[bool | None, typer.Option("--loop", help="The end leads over into the beginning.")] = None,
     codebook_steps: Annotated[str | None, typer.Option(help="Steps of each codebook of sound: 20,10,10,10.")] = None,
     guidance_end: Annotated[float | None, typer.Option(help="Guidance falls to it within a codebook.")] = None,
+    guidance_share: Annotated[float | None, typer.Option(help="Share of its steps that are guided.")] = None,
     plan: Annotated[str | None, typer.Option(help="Tokens per step, as answers report it: 1,2,4+6,6+7.")] = None,
     models: Annotated[
         list[Path] | None, typer.Option("--models", help="Where MODEL is looked for; repeatable.")
@@ -97,6 +98,7 @@ def generate(
         "loop": loop,
         "codebook_steps": codebook_steps,
         "guidance_end": guidance_end,
+        "guidance_share": guidance_share,
         "plan": plan,
     }
     given = {name: value for name, value in fields.items() if value is not None}

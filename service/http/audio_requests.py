@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from service.http.requests import MakingOptions
+from service.http.requests import MakingOptions, Share
 
 Seconds = Annotated[float, Field(gt=0.0, le=3600.0)]
 Steps = Annotated[int, Field(ge=1, le=10_000)]
@@ -38,6 +38,13 @@ class AudioOptions(MakingOptions):
     guidance_end: float | None = Field(
         None, ge=0, le=20, description="Guidance falls from guidance_scale to this within each codebook."
     )
+    guidance_share: Share | None = Field(
+        None, description="Of each codebook's steps, from its first on, those that are guided; others cost half."
+    )
+    reuse: int | None = Field(
+        None, ge=0, le=10_000, description="Cheap steps after each full one, which evaluate what is still open; 0 is off."
+    )
+    full_first: int | None = Field(None, ge=0, le=10_000, description="Full steps at the beginning of each codebook.")
     cooling: bool | None = Field(None, description="The temperature falls to 0 within each codebook.")
     span_arrangement: Literal["nonoverlap", "stride1"] | None = Field(
         None, description="What is decided together: spans side by side, or at any place."

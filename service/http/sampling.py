@@ -12,6 +12,7 @@ from service.http.requests import MakingOptions
 SYNONYMS = {"standard": "medium", "hd": "high"}
 PLAIN = (
     "guidance_end",
+    "guidance_share",
     "cooling",
     "span_arrangement",
     "span_scoring",

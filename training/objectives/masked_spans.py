@@ -109,7 +109,7 @@ class Dense:
                 texts.append(kv.unflatten(-1, (2, config.heads, -1)).permute(2, 0, 1, 3, 4))
         return cls(batch, length, near, texts, there, len(labels) * length)
 
-    def rows(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def rows(self, block: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         q, k, v = (t.unflatten(0, (self.batch, self.length)).transpose(1, 2) for t in (q, k, v))  # [B, H, T, E]
         scores = q @ k.mT * q.shape[-1] ** -0.5
         if self.near is not None:

@@ -14,7 +14,7 @@ from models.checkpoint import CheckpointConfig, checkpoint_hash
 from models.decoder import GenerationRequest, Kind
 from models.magnet.config import MAGNeTConfig
 from models.magnet.decoder import MAGNeTDecoder
-from models.magnet.family import PARAMETERS
+from models.magnet.family import MAX_REUSE, PARAMETERS
 from models.magnet.network import MAGNeT
 from models.magnet.text import TermRows
 from models.spec import DecoderSpec, Sampling, Sound
@@ -134,7 +134,7 @@ def in_training(network: nn.Module, codec: EnCodec, sampling: Sampling) -> MAGNe
         quality={},
         min_steps=sizes.codebooks,
         max_steps=400,
-        max_reuse=0,
+        max_reuse=MAX_REUSE,
         guidable=True,
         created=0,
         checkpoint="",

@@ -66,6 +66,7 @@ def with_sampling(request: GenerationRequest, **changes: object) -> GenerationRe
         (with_sampling(FINE, codebook_steps=(4, 2)), "codebook_steps", "4 numbers"),
         (with_sampling(FINE, codebook_steps=(400, 1, 1, 1)), "codebook_steps", "4 to 400"),
         (with_sampling(FINE, codebook_steps=(), num_inference_steps=401), "num_inference_steps", "not 401"),
+        (with_sampling(FINE, reuse=9), "reuse", "at most 8"),
         (with_sampling(FINE, temperature=-1.0), "temperature", "at least 0"),
         (replace(EDIT, waveform=None), "audio", "needs audio"),
         (replace(EDIT, waveform=WAVE[:0]), "audio", "needs audio"),
@@ -133,6 +134,8 @@ def test_samples_and_requests_in_any_mix_are_those_of_lone_ones(decoder: MAGNeTD
         with_sampling(replace(FINE, seed=4, condition=None), guidance_scale=1.0, codebook_steps=(1, 1, 1, 5)),
         with_sampling(replace(FINE, seed=5, frames=9), span_arrangement="stride1", temperature=0.0),
         replace(EDIT, seed=6),
+        with_sampling(replace(FINE, seed=7), reuse=2),
+        with_sampling(replace(EDIT, seed=8), reuse=1, span_arrangement="stride1", guidance_share=0.5),
     ]
     lone = {(s.request.seed, s.sample): run(decoder, s).state.ids for s in admit(decoder, *requests)}
     alone = {key: decoder.finish([seq])[0].array for key, seq in _finished(decoder, requests)}
@@ -171,6 +174,28 @@ def test_a_saved_state_goes_on_elsewhere(decoder: MAGNeTDecoder, request_: Gener
     run(decoder, resumed)
     assert torch.equal(resumed.state.ids, whole.state.ids)
     assert torch.equal(resumed.state.written, whole.state.written) and resumed.known == whole.known
+
+
+def test_a_state_with_kept_rows_is_saved_between_groups(decoder: MAGNeTDecoder) -> None:
+    asked = with_sampling(FINE, reuse=3)
+    [whole], [part] = admit(decoder, asked), admit(decoder, asked)
+    run(decoder, whole)
+    assert str(whole.plan) == "1+2+1+1,4+1,4+1,4+1"
+    saved = 0
+    while decoder.next_work(part).kind is not Kind.FINISH:  # type: ignore[union-attr]
+        if decoder.at_boundary(part):
+            resumed = decoder.restore(asked, 0, decoder.save(part))
+            assert isinstance(resumed, MAGNeTSequence)
+            assert torch.equal(run(decoder, resumed).state.ids, whole.state.ids)
+            saved += 1
+        else:
+            for change in (decoder.save, lambda seq: decoder.shorten(seq, 1)):
+                with pytest.raises(ValueError, match="between groups"):
+                    change(part)
+        advance(decoder, [part])
+    assert saved == 5, "before and behind the prompt, and before every other codebook"
+    decoder.release(part)
+    assert not part.state.kept
 
 
 def test_what_has_not_begun_can_be_shortened(decoder: MAGNeTDecoder) -> None:
@@ -221,7 +246,7 @@ def test_a_failure_stays_with_its_owner(decoder: MAGNeTDecoder) -> None:
 
 def test_memory_is_a_number_of_bytes(decoder: MAGNeTDecoder) -> None:
     assert 0 < decoder.memory(FINE) < decoder.memory(replace(FINE, n=3))
-    assert decoder.memory(replace(FINE, frames=8)) < decoder.memory(FINE)
+    assert decoder.memory(replace(FINE, frames=8)) < decoder.memory(FINE) < decoder.memory(with_sampling(FINE, reuse=1))
 
 
 def test_the_catalogue_knows_it(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def test_a_band_is_full_attention_with_a_mask(context: int) -> None:
     torch.manual_seed(0)
     lengths = [1, BLOCK - 1, BLOCK, BLOCK + 1, 3, 2 * BLOCK + 7]
     q, k, v = torch.randn(3, sum(lengths), 2, 8).unbind()
-    found = Band.of(lengths, context, q.device)(q, k, v).split(lengths)
+    found = Band.of(lengths, context, q.device)(0, q, k, v).split(lengths)
     for part, *own in zip(found, *(t.split(lengths) for t in (q, k, v)), strict=True):
         places = torch.arange(len(part))
         mask = (places[:, None] - places).abs() <= context
@@ -118,5 +118,5 @@ def test_rows_behind_the_branches_are_zeros() -> None:
     q, k, v = torch.randn(3, 16, 2, 8).unbind()
     memory = torch.randn(1, 2, 4, 2, 8)
     visible = PackedVisible([Full(2, 3), Band.of([4], 1, q.device)], [(3, memory)], 16)
-    assert not visible.rows(q, k, v)[10:].any()
+    assert not visible.rows(0, q, k, v)[10:].any()
     assert visible.text(0, q)[:3].all() and not visible.text(0, q)[3:].any()
