@@ -13,6 +13,7 @@ from training.generators import GENERATORS
 from training.generators.base import GeneratorKind
 from training.settings import (
     CodecSettings,
+    DelayedSettings,
     MaskedSpanSettings,
     PerceptualSettings,
     ReconstructionSettings,
@@ -22,6 +23,10 @@ from training.tokenizers import TOKENIZERS
 from training.tokenizers.base import TokenizerKind
 
 T = TypeVar("T")
+SOUND_OBJECTIVES: Mapping[str, type[MaskedSpanSettings | DelayedSettings]] = {
+    "masked": MaskedSpanSettings,
+    "delayed": DelayedSettings,
+}
 FOLDER = Path(__file__).parent / "recipes"
 
 
@@ -59,11 +64,11 @@ class CodecStage:
 
 @dataclass(frozen=True)
 class SoundStage:
-    """Trains a MAGNeT on a codec's ids; sizes that follow from sounds and codec are theirs."""
+    """Trains a MAGNeT, or its autoregressive twin, on a codec's ids; sizes that follow from these are left out."""
 
     network: MAGNeTConfig
     train: TrainSettings
-    objective: MaskedSpanSettings
+    objective: MaskedSpanSettings | DelayedSettings
     decoding: Mapping[str, Any] = field(default_factory=dict)
     quality: Mapping[str, Any] = field(default_factory=dict)
 
@@ -176,11 +181,12 @@ def _codec(values: Mapping[str, Any]) -> CodecStage:
 
 def _sound(values: Mapping[str, Any]) -> SoundStage:
     root = "sound"
-    _only(values, root, ("network", "train", "objective", "decoding", "quality"))
+    _only(values, root, ("kind", "network", "train", "objective", "decoding", "quality"))
+    settings = _named(SOUND_OBJECTIVES, values.get("kind", "masked"), f"{root}.kind")
     return SoundStage(
         network=parse_architecture(MAGNeTConfig, values["network"], f"{root}.network"),
         train=parse_architecture(TrainSettings, values["train"], f"{root}.train"),
-        objective=parse_architecture(MaskedSpanSettings, values.get("objective", {}), f"{root}.objective"),
+        objective=parse_architecture(settings, values.get("objective", {}), f"{root}.objective"),
         decoding=values.get("decoding", {}),
         quality=values.get("quality", {}),
     )

@@ -159,14 +159,25 @@ class CodecSettings:
 
 
 @dataclass(frozen=True)
-class MaskedSpanSettings:
-    """How often a codebook is trained: `first` times as often the first as each other one. `condition_dropout`: share
-    of sounds without a text, for guidance; `word_dropout`: of a text's terms.
-    """
+class TextDropout:
+    """`condition_dropout`: share of sounds without a text, for guidance; `word_dropout`: of a text's terms."""
+
+    condition_dropout: Annotated[float, Field(ge=0, le=1)] = 0.15
+    word_dropout: Annotated[float, Field(ge=0, le=1)] = 0.1
+
+
+@dataclass(frozen=True)
+class DelayedSettings(TextDropout):
+    """`fewer`: share of batches that know the first codebooks alone, any number of them."""
+
+    fewer: Annotated[float, Field(ge=0, le=1)] = 0.4
+
+
+@dataclass(frozen=True)
+class MaskedSpanSettings(TextDropout):
+    """How often a codebook is trained: `first` times as often the first as each other one."""
 
     first: Annotated[float, Field(gt=0)] = 1.0
-    condition_dropout: float = 0.15
-    word_dropout: float = 0.1
 
     def shares(self, codebooks: int) -> list[float]:
         """Of each codebook."""

@@ -32,10 +32,11 @@ class Run(Protocol):
 
 @dataclass(frozen=True)
 class Full:
-    """`branches` of `length` rows each, of which every one sees all of its branch."""
+    """`branches` of `length` rows each, of which every one sees all of its branch, or what stands before it."""
 
     branches: int
     length: int
+    causal: bool = False
 
     @property
     def count(self) -> int:
@@ -43,7 +44,7 @@ class Full:
 
     def __call__(self, block: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         q, k, v = (t.unflatten(0, (self.branches, self.length)).transpose(1, 2) for t in (q, k, v))  # [b, H, T, E]
-        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(0, 1)
+        return F.scaled_dot_product_attention(q, k, v, is_causal=self.causal).transpose(1, 2).flatten(0, 1)
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,12 @@ from models.decoding.noise import CounterNoise, Noise, sequence_key
 from models.layers.linear import pack_linears
 from models.magnet.admission import check_request, decoding_of, frames_of, known_frames
 from models.magnet.decoding import Decoding
+from models.magnet.failure import NotFinite
 from models.magnet.network import MAGNeT
 from models.magnet.previews import Snapshot
 from models.magnet.sample import Sample
 from models.magnet.sequence import MAGNeTSequence, own, planned, shortened
-from models.magnet.stepper import NotFinite, Stepper
+from models.magnet.stepper import Stepper
 from models.spec import DecoderSpec, Sound
 from models.tokenizers.encodec import EnCodec
 

@@ -20,8 +20,8 @@ class Decoding(Architecture):
     `guidance` goes from the first to the second scale as the masked share does. `top_p` 1 and `top_k` 0 are off; of
     both the published code reads `top_p` alone. `greedy` takes the likeliest token.
 
-    `guidance_share` of a codebook's steps, the first of them, are guided. A full step is followed by up to `reuse` cheap
-    ones (`models.magnet.kept`), but for the first `full_first` of each codebook.
+    `guidance_share` of a codebook's steps, the first of them, are guided. A full step is followed by up to `reuse`
+    cheap ones (`models.magnet.kept`), but for the first `full_first` of each codebook.
 
     What a step masks again is made of spans: "nonoverlap" ones, whose score is the best ("max") or the product ("prod")
     of their tokens' probabilities, or any ("stride1"), by the product whatever `scoring` says.

@@ -17,6 +17,7 @@ from models.magnet.consistency import read_architectures
 from models.prompts import understand_caption
 from models.spec import DecoderSpec, Sampling, Sound, shared_steps
 
+FAMILY = "magnet"
 MAX_STEPS, MAX_REUSE, MOST_TERMS = 400, 8, 64
 LIKE = (2, 1)  # steps of the first codebook and of each other, where config.json does not say
 
@@ -52,7 +53,7 @@ def _import_encodec(source: Path, out: Path, **options: Any) -> Imported:
 
 
 class MAGNeTFamily:
-    name = "magnet"
+    name = FAMILY
     importers: Mapping[str, Callable[..., Imported]] = MappingProxyType(
         {"magnet": _import_magnet, "encodec": _import_encodec}
     )

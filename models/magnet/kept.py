@@ -80,3 +80,21 @@ class Reading:
             return F.scaled_dot_product_attention(q, k, v)[0].transpose(0, 1)
         k, v = (t[self.around].transpose(1, 2) for t in (k, v))  # [n, H, W, E]
         return F.scaled_dot_product_attention(q.unsqueeze(2), k, v, attn_mask=self.there).squeeze(2)
+
+
+@dataclass(frozen=True)
+class Newest:
+    """A run of one branch of which the row `at` alone is evaluated: it sees what is kept of those before it."""
+
+    kept: Kept
+    at: int
+
+    @property
+    def count(self) -> int:
+        return 1
+
+    def __call__(self, block: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """q [1, H, E] -> [1, H, E]; its own key and value are kept already."""
+        k, v = self.kept.kv[block, :, : self.at + 1]
+        q, k, v = (t.transpose(0, 1).unsqueeze(0) for t in (q, k, v))  # [1, H, ., E]
+        return F.scaled_dot_product_attention(q, k, v)[0].transpose(0, 1)

@@ -26,7 +26,8 @@ class MAGNeT(nn.Module):
         self.config = config
         dim = config.dim
         self.embeddings = nn.ModuleList(nn.Embedding(config.codebook_size + 1, dim) for _ in range(config.codebooks))
-        self.register_buffer("positions", sinusoids(config.length, dim), persistent=False)
+        places = config.length + config.codebooks - 1  # of delayed streams, the twin's
+        self.register_buffer("positions", sinusoids(places, dim), persistent=False)
         if config.terms:
             self.terms = nn.Embedding(config.terms, config.text_dim)
         self.text_in = nn.Linear(config.text_dim, dim)

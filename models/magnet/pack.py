@@ -14,7 +14,7 @@ from torch import Tensor
 from models.layers.linear import MIN_ROWS
 from models.magnet.attention import Band, Full, PackedVisible, Run
 from models.magnet.config import MAGNeTConfig
-from models.magnet.kept import Kept, Reading, Writing
+from models.magnet.kept import Kept, Newest, Reading, Writing
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,8 @@ class Branch:
     """ids [K, T] with the mask id where unknown; wanted [n]: the positions whose logits of `codebook` are asked for.
 
     text: memory [blocks, 2, N, H, E] of `MAGNeT.memory`, or None. kept: what takes the keys and values of the rows that
-    are evaluated. rows [m]: these are, in ascending order, `wanted` among them (None: all).
+    are evaluated. rows [m]: these are, in ascending order, `wanted` among them (None: all). causal: rows see themselves
+    and those before them, one of them at a time where `rows` says which.
     """
 
     ids: Tensor
@@ -31,6 +32,7 @@ class Branch:
     text: Tensor | None
     kept: Kept | None = None
     rows: Tensor | None = None
+    causal: bool = False
 
     @property
     def count(self) -> int:
@@ -66,23 +68,23 @@ class Packed:
 def pack(config: MAGNeTConfig, branches: Sequence[Branch], device: torch.device) -> Packed:
     """Lay out the branches, whose ids and wanted positions may lie on the CPU."""
 
-    def run(at: int) -> tuple[bool, bool, bool, int]:
+    def run(at: int) -> tuple[bool, bool, bool, bool, int]:
         """What branches side by side must have in common to be one run of attention; no text comes last."""
         branch = branches[at]
-        banded = config.banded(branch.codebook)
+        banded = config.banded(branch.codebook) and not branch.causal
         partial = branch.rows is not None
-        return branch.text is None, partial, banded, at if partial else 0 if banded else branch.count
+        return branch.text is None, partial, branch.causal, banded, at if partial else 0 if banded else branch.count
 
     order = sorted(range(len(branches)), key=run)
     counts = [branches[at].count for at in order]
     starts = dict(zip(order, accumulate(counts, initial=0), strict=False))
     runs: list[Run] = []
-    for (_, partial, banded, last), some in groupby(order, key=run):
+    for (_, partial, causal, banded, last), some in groupby(order, key=run):
         if partial:
             runs.append(_reading(config, branches[last], device))
             continue
         members = [branches[at].count for at in some]
-        runs.append(Band.of(members, config.context, device) if banded else Full(len(members), last))
+        runs.append(Band.of(members, config.context, device) if banded else Full(len(members), last, causal))
     texts = [(branches[at].count, text) for at in order if (text := branches[at].text) is not None]
     texted = max(sum(rows for rows, _ in texts), MIN_ROWS) if texts else 0
     position = torch.cat([branches[at].places for at in order])
@@ -100,9 +102,11 @@ def pack(config: MAGNeTConfig, branches: Sequence[Branch], device: torch.device)
     )
 
 
-def _reading(config: MAGNeTConfig, branch: Branch, device: torch.device) -> Reading:
+def _reading(config: MAGNeTConfig, branch: Branch, device: torch.device) -> Run:
     if branch.kept is None:
         raise ValueError("some rows alone are evaluated where the others are kept")
+    if branch.causal:
+        return Newest(branch.kept, int(branch.places))
     context = config.context if config.banded(branch.codebook) else None
     return Reading.of(branch.kept, branch.places.to(device), context)
 

@@ -9,20 +9,13 @@ from torch import Tensor
 from models.decoding.noise import CounterNoise, Noise, Rows
 from models.decoding.sampling import guide
 from models.magnet.drawing import Draws, draw, rescored
+from models.magnet.failure import NotFinite
 from models.magnet.kept import Kept
 from models.magnet.network import MAGNeT
 from models.magnet.sample import Sample, Turn
 
 Probe = Callable[[Turn, Tensor], None]  # guided logits [n, C] of what it asked for
 Reader = Callable[[Sample, Tensor], Tensor]  # ids [K, T] after drawing -> probabilities [T] by another model
-
-
-class NotFinite(ArithmeticError):
-    """`rows`: which of the samples."""
-
-    def __init__(self, rows: list[int]) -> None:
-        super().__init__(f"{len(rows)} sequence(s) produced non-finite values")
-        self.rows = rows
 
 
 class Stepper:

@@ -42,7 +42,10 @@ class AudioOptions(MakingOptions):
         None, description="Of each codebook's steps, from its first on, those that are guided; others cost half."
     )
     reuse: int | None = Field(
-        None, ge=0, le=10_000, description="Cheap steps after each full one, which evaluate what is still open; 0 is off."
+        None,
+        ge=0,
+        le=10_000,
+        description="Cheap steps after each full one, that evaluate what is open; 0 is off.",
     )
     full_first: int | None = Field(None, ge=0, le=10_000, description="Full steps at the beginning of each codebook.")
     cooling: bool | None = Field(None, description="The temperature falls to 0 within each codebook.")

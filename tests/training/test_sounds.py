@@ -18,7 +18,7 @@ from training.data.sounds import SoundSet
 from training.evaluate.listener import fit_listener, instrument_labels, listen, tempo_agrees, tempo_of
 from training.evaluate.sounds import codec_scores, sample_scores, waves_of
 from training.objectives.codec import Balance, Book, CodecTask
-from training.objectives.masked_spans import logits_rows
+from training.objectives.dense import features_of, neighbours
 from training.objectives.spectra import bank, mel_distance, si_sdr
 from training.recipe import read_recipe
 from training.runs import run_recipe
@@ -120,7 +120,8 @@ def test_training_and_serving_agree() -> None:
     with torch.no_grad():
         memory = network.text_in(network.terms(torch.tensor([0, 4])))
         for codebook in (0, 2):
-            rows = logits_rows(network, ids, codebook, labels).unflatten(0, (2, 16))
+            near = neighbours(16, config.context, ids.device) if codebook else None
+            rows = features_of(network, ids, near, labels).unflatten(0, (2, 16))
             wanted = network(ids, codebook, [memory, None])
             torch.testing.assert_close(network.heads[codebook](network.norm(rows)), wanted, atol=1e-5, rtol=1e-5)
 
@@ -140,7 +141,7 @@ def test_recipes_make_what_is_served(sounds: Path, tmp_path: Path) -> None:
 
 
 def test_a_resumed_run_is_the_undisturbed_one(sounds: Path, tmp_path: Path) -> None:
-    for name in ("tiny-codec", "tiny-magnet"):
+    for name in ("tiny-codec", "tiny-magnet", "tiny-twin"):
         more: dict[str, Path] = {} if name == "tiny-codec" else {"tokenizer": tmp_path / "tiny-codec-a" / "checkpoint"}
         whole = run_recipe(read_recipe(name), Where(tmp_path / f"{name}-a", data_dir=sounds, **more))
         run_recipe(read_recipe(name), Where(tmp_path / f"{name}-b", data_dir=sounds, stop_at=2, **more))

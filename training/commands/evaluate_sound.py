@@ -21,8 +21,8 @@ from training.evaluate.listener import fit_listener
 from training.evaluate.sampling import load_decoder
 from training.evaluate.sounds import codec_scores, sample_scores, waves_of
 from training.progress import counted
+from training.sampled_sounds import sample_sounds
 from training.sound_material import HELD_BACK, SECONDS, load_sounds
-from training.stages.sound_generator import sample_sounds
 from training.where import Where
 
 FAMILIES = (KIND, "magnet")

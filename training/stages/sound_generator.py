@@ -1,6 +1,5 @@
 """The stage that trains a MAGNeT on a codec's ids."""
 
-import copy
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,29 +10,30 @@ from torch import Tensor, nn
 
 from models.architecture import architecture_dict, parse_architecture
 from models.checkpoint import CheckpointConfig, checkpoint_hash
-from models.decoder import GenerationRequest, Kind
 from models.magnet.config import MAGNeTConfig
-from models.magnet.decoder import MAGNeTDecoder
-from models.magnet.family import MAX_REUSE, PARAMETERS
+from models.magnet.family import FAMILY
 from models.magnet.network import MAGNeT
-from models.magnet.text import TermRows
-from models.spec import DecoderSpec, Sampling, Sound
+from models.magnet.twin import FAMILY as TWIN
+from models.spec import Sampling
 from models.tokenizers.encodec import EnCodec, load_encodec
 from models.weights import save_checkpoint
 from training.data.sound_tokens import SoundTokens, encode_sounds
-from training.data.sounds import MOST_TERMS, SoundSet
+from training.data.sounds import SoundSet
 from training.marks import claim
 from training.objectives.codec import pictures
+from training.objectives.delayed_streams import DelayedTask
 from training.objectives.masked_spans import MaskedSpanTask
+from training.objectives.task import Task
 from training.progress import counted
 from training.recipe import Recipe, SoundStage
+from training.sampled_sounds import begin_sounds, copied, in_training, manner_of, sample_sounds
+from training.settings import DelayedSettings
 from training.sound_material import SoundMaterial
 from training.stages.codec import sounds_mark
 from training.stages.common import CHECKPOINT, export, provenance, train
 from training.where import Where
 
 SHOWN = 6
-FAMILY = "magnet"
 
 
 def train_sound_generator(
@@ -59,14 +59,24 @@ def train_sound_generator(
     sampling = parse_architecture(Sampling, stage.decoding, "sound.decoding")
     some = torch.linspace(0, len(data) - 1, SHOWN).long()
     asked = [tuple(label[label >= 0].tolist()) for label in data.labels[some]]
-
-    def picture(network: nn.Module) -> Tensor:
-        return pictures(sample_sounds(in_training(network, codec, sampling), asked, sampling))
-
     torch.manual_seed(stage.train.seed)
-    task = MaskedSpanTask(MAGNeT(sizes), tokens, stage.objective, picture)
+    task: Task
+    if isinstance(stage.objective, DelayedSettings):
+        family = TWIN
+
+        def begun(network: MAGNeT) -> Tensor:
+            return pictures(begin_sounds(copied(network), codec, asked, manner_of(sampling)))
+
+        task = DelayedTask(MAGNeT(sizes), tokens, stage.objective, begun)
+    else:
+        family = FAMILY
+
+        def made(network: MAGNeT) -> Tensor:
+            return pictures(sample_sounds(in_training(network, codec, sampling), asked, sampling))
+
+        task = MaskedSpanTask(MAGNeT(sizes), tokens, stage.objective, made)
     config = CheckpointConfig(
-        family=FAMILY,
+        family=family,
         architecture=architecture_dict(sizes),
         tokenizer="tokenizer",
         vocabulary=list(data.terms),
@@ -114,58 +124,3 @@ def _tokens(codec: EnCodec, data: SoundSet, out: Path, accelerator: Accelerator)
         codec.cpu()
     accelerator.wait_for_everyone()
     return SoundTokens.load(path)
-
-
-def in_training(network: nn.Module, codec: EnCodec, sampling: Sampling) -> MAGNeTDecoder:
-    """A decoder over copies of both networks, without a checkpoint directory behind it."""
-    assert isinstance(network, MAGNeT)
-    own, sizes, of = MAGNeT(network.config), network.config, codec.config
-    own.load_state_dict(network.state_dict())
-    spec = DecoderSpec(
-        id="in-training",
-        family=FAMILY,
-        modality="audio",
-        tasks=frozenset({"generate", "edit"}),
-        size=(0, 0),
-        grid=(sizes.codebooks, sizes.length),
-        classes=(),
-        most_words=MOST_TERMS,
-        sampling=sampling,
-        quality={},
-        min_steps=sizes.codebooks,
-        max_steps=400,
-        max_reuse=MAX_REUSE,
-        guidable=True,
-        created=0,
-        checkpoint="",
-        licence="",
-        noncommercial=False,
-        parameters=PARAMETERS,
-        sound=Sound(of.sample_rate, of.channels, of.hop, sizes.span, sizes.length),
-    )
-    return MAGNeTDecoder(spec, own, copy.deepcopy(codec), TermRows(own.terms))
-
-
-def sample_sounds(
-    decoder: MAGNeTDecoder, asked: list[tuple[int, ...]], sampling: Sampling, seed: int = 0, batch: int = 8
-) -> Tensor:
-    """Waves [N, 1, S] for the terms `asked` for; sample i has seed `seed + i`."""
-    made: list[Tensor] = []
-    for first in range(0, len(asked), batch):
-        requests = [
-            GenerationRequest("generate", terms or None, sampling, seed + first + at)
-            for at, terms in enumerate(asked[first : first + batch])
-        ]
-        sequences = [decoder.admit(request)[0] for request in requests]
-        while True:
-            lanes: dict[object, list[int]] = {}
-            works = [decoder.next_work(sequence) for sequence in sequences]
-            for at, work in enumerate(works):
-                if work is not None and work.kind is not Kind.FINISH:
-                    lanes.setdefault(work.lane, []).append(at)
-            if not lanes:
-                break
-            some = next(iter(lanes.values()))
-            decoder.run(works[some[0]], [sequences[at] for at in some])  # type: ignore[arg-type]
-        made += [torch.from_numpy(artifact.array.T.copy()) for artifact in decoder.finish(sequences)]
-    return torch.stack(made)
