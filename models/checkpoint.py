@@ -169,20 +169,29 @@ def _own_problems(directory: Path) -> list[str]:
 
 
 def checkpoint_hash(directory: Path) -> str:
-    """The first 16 hex digits of a SHA-256 over config.json, the weights and the tokenizer's.
+    """The first 16 hex digits of a SHA-256 over config.json, the weights, the tokenizer's, and those of other models in
+    folders of the directory.
 
     File names count, the directory's own name and the model card do not.
     """
     digest = hashlib.sha256()
     _update(digest, directory)
     config = read_config(directory)
-    if config.tokenizer is not None:
-        _update(digest, tokenizer_directory(directory, config))
+    tokenizer = None if config.tokenizer is None else tokenizer_directory(directory, config)
+    if tokenizer is not None:
+        _update(digest, tokenizer)
+    for place in sorted(path.parent for path in directory.glob(f"*/{CONFIG}")):
+        if tokenizer is None or not place.samefile(tokenizer):
+            digest.update(f"{place.name}\n".encode())
+            _update(digest, place, ("*.safetensors", "*.bin"))
     return digest.hexdigest()[:HASH_DIGITS]
 
 
-def _update(digest: "hashlib._Hash", directory: Path) -> None:
-    for path in [directory / CONFIG, *weight_files(directory)]:
+def _update(digest: "hashlib._Hash", directory: Path, weights: tuple[str, ...] = ()) -> None:
+    """`weights`: patterns of files, of which there may be none; those of a checkpoint are there."""
+    found = sorted(file for pattern in weights for file in directory.glob(pattern))
+    files = found if weights else weight_files(directory)
+    for path in [directory / CONFIG, *files]:
         with path.open("rb") as file:
             content = hashlib.file_digest(file, "sha256").hexdigest()
         digest.update(f"{path.name} {content}\n".encode())

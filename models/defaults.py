@@ -19,6 +19,8 @@ NOT_NEGATIVE = (
     "reuse",
     "full_first",
     "diffusion_clip",
+    "head_start",
+    "rescoring",
 )
 SHARES = ("top_p", "diffusion_reuse", "guidance_share")
 

@@ -25,7 +25,8 @@ class Sampling:
     goes from `guidance_scale` to `guidance_end` within each of them and ends behind the share `guidance_share` of its
     steps, and with `cooling` the temperature falls to 0.
     What a step masks again there are spans of neighbours, `nonoverlap` or at any place (`stride1`), scored by the best
-    of their tokens (`max`) or all (`prod`).
+    of their tokens (`max`) or all (`prod`). An autoregressive twin makes the first `head_start` seconds, and its view
+    of what was drawn has the weight `rescoring` when spans are scored.
     A family reads those that `DecoderSpec.parameters` names.
     """
 
@@ -51,6 +52,8 @@ class Sampling:
     cooling: bool = True
     span_arrangement: Literal["nonoverlap", "stride1"] = "nonoverlap"
     span_scoring: Literal["max", "prod"] = "max"
+    head_start: float = 0.0
+    rescoring: float = 0.0
 
     def with_steps(self, steps: int) -> "Sampling":
         """The same in `steps` steps; codebooks keep their shares, as far as each has a step at least."""
@@ -75,7 +78,16 @@ CHAIN_PARAMETERS = frozenset(
     {"reuse_buffer", "diffusion_steps", "diffusion_reuse", "diffusion_clip"}
 )  # of continuous tokens alone
 CODEBOOK_PARAMETERS = frozenset(
-    {"codebook_steps", "guidance_end", "guidance_share", "cooling", "span_arrangement", "span_scoring"}
+    {
+        "codebook_steps",
+        "guidance_end",
+        "guidance_share",
+        "cooling",
+        "span_arrangement",
+        "span_scoring",
+        "head_start",
+        "rescoring",
+    }
 )
 TOKEN_PARAMETERS = frozenset(Sampling.__dataclass_fields__) - CHAIN_PARAMETERS - CODEBOOK_PARAMETERS
 

@@ -101,14 +101,15 @@ def tiny_magnet_checkpoint(
     seed: int = 0,
     network: MAGNeTConfig | None = None,
     codec: EnCodecConfig | None = None,
+    twin: bool = False,
 ) -> Path:
     """The same of the MAGNeT family: two seconds at 64 Hz, prompts of WORDS unless sizes are given."""
     sizes = network or replace(MAGNeTConfig.preset("tiny"), terms=len(WORDS))
     encodec = codec or EnCodecConfig.preset("tiny")
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        generator, autoencoder = MAGNeT(sizes), EnCodec(encodec)
-        for parameter in generator.parameters():
+        generator, autoencoder, other = MAGNeT(sizes), EnCodec(encodec), MAGNeT(sizes)
+        for parameter in (*generator.parameters(), *other.parameters()):
             parameter.data.copy_(torch.randn_like(parameter) * (2.0 / parameter.shape[-1]) ** 0.5)
         for layer in autoencoder.quantizer.layers:
             layer.codebook.embed.normal_()
@@ -126,4 +127,8 @@ def tiny_magnet_checkpoint(
     save_checkpoint(directory, card, generator.state_dict(), torch.float32)
     codec_card = CheckpointConfig(family="encodec", architecture=architecture_dict(encodec), **common)
     save_checkpoint(directory / "tokenizer", codec_card, autoencoder.state_dict(), torch.float32)
+    if twin:
+        other_card = {"family": "magnet-twin", "tokenizer": None, "decoding": {"guidance_scale": 2.0}, "quality": {}}
+        twin_card = card.model_copy(update=other_card)
+        save_checkpoint(directory / "twin", twin_card, other.state_dict(), torch.float32)
     return directory

@@ -7,6 +7,7 @@ from torch import Tensor
 from models.decoder import GenerationRequest, Misfit
 from models.magnet.config import MAGNeTConfig
 from models.magnet.decoding import Decoding
+from models.magnet.family import TWIN_PARAMETERS
 from models.spec import DecoderSpec, Sampling, Sound
 
 
@@ -20,6 +21,7 @@ def check_request(request: GenerationRequest, spec: DecoderSpec, config: MAGNeTC
         _check_upload(request, spec, sound)
     _check_condition(request, spec, config)
     frames = frames_of(request, config, sound)
+    _check_start(request, frames, config)
     if not config.span <= frames <= config.length:
         a_frame = sound.hop / sound.rate
         raise Misfit(
@@ -57,6 +59,21 @@ def _check_condition(request: GenerationRequest, spec: DecoderSpec, config: MAGN
         raise Misfit("prompt", f"a prompt has at most {spec.most_words} terms, not {len(condition)}")
 
 
+def _check_start(request: GenerationRequest, frames: int, config: MAGNeTConfig) -> None:
+    if request.sampling.head_start == 0.0:
+        return
+    if request.task == "edit":
+        raise Misfit("head_start", "what is uploaded is the start of an edit")
+    most = (frames - config.span) / config.frame_rate
+    if not 0 <= started_frames(request, config) <= frames - config.span:
+        raise Misfit("head_start", f"here head_start is 0 to {most:.3g} s, not {request.sampling.head_start:g}")
+
+
+def started_frames(request: GenerationRequest, config: MAGNeTConfig) -> int:
+    """Tokens along time that the twin makes."""
+    return round(request.sampling.head_start * config.frame_rate)
+
+
 def frames_of(request: GenerationRequest, config: MAGNeTConfig, sound: Sound) -> int:
     """Tokens along time."""
     if request.waveform is None:
@@ -64,9 +81,11 @@ def frames_of(request: GenerationRequest, config: MAGNeTConfig, sound: Sound) ->
     return request.frames or -(-len(request.waveform) // sound.hop)
 
 
-def known_frames(request: GenerationRequest, frames: int, sound: Sound) -> Tensor:
-    """bool [frames]: those that an upload gives. One is made iff the mask touches it, or it is behind the upload."""
-    known = torch.zeros(frames, dtype=torch.bool)
+def known_frames(request: GenerationRequest, frames: int, config: MAGNeTConfig, sound: Sound) -> Tensor:
+    """bool [frames]: those that the twin makes, or that an upload gives. One is made iff the mask touches it, or it is
+    behind the upload.
+    """
+    known = torch.arange(frames) < started_frames(request, config)
     if request.mask is None:
         return known
     asked = np.ones(frames * sound.hop, dtype=bool)
@@ -92,6 +111,11 @@ def decoding_of(sampling: Sampling, spec: DecoderSpec, config: MAGNeTConfig) -> 
         raise Misfit(asked, f"steps are {config.codebooks} to {spec.max_steps} in all, not {sum(steps)}")
     if sampling.temperature < 0.0:
         raise Misfit("temperature", f"temperature is at least 0, not {sampling.temperature}")
+    for name in sorted(TWIN_PARAMETERS - spec.parameters):
+        if getattr(sampling, name):
+            raise Misfit(name, f"{name} needs an autoregressive twin, which this model does not have")
+    if not 0.0 <= sampling.rescoring <= 1.0:
+        raise Misfit("rescoring", f"rescoring is a weight from 0 to 1, not {sampling.rescoring:g}")
     if not 0 <= sampling.reuse <= spec.max_reuse:
         raise Misfit("reuse", f"a step of this model is followed by at most {spec.max_reuse} reuse steps")
     return Decoding(
@@ -107,4 +131,5 @@ def decoding_of(sampling: Sampling, spec: DecoderSpec, config: MAGNeTConfig) -> 
         guidance_share=sampling.guidance_share,
         reuse=sampling.reuse,
         full_first=sampling.full_first,
+        rescoring=sampling.rescoring,
     )

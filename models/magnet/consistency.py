@@ -2,10 +2,17 @@
 
 from pathlib import Path
 
-from models.checkpoint import CheckpointConfig, CheckpointError, tokenizer_directory
+from models.architecture import parse_architecture
+from models.checkpoint import CheckpointConfig, CheckpointError, read_config, tokenizer_directory
 from models.magnet.config import MAGNeTConfig
 from models.magnet.decoding import Decoding
+from models.spec import Sampling
 from models.tokenizers.encodec_config import EnCodecConfig, read_encodec
+
+TWIN = "twin"
+"""The folder of a checkpoint that holds the generator's autoregressive twin."""
+TWIN_FAMILY = "magnet-twin"
+"""Of its config.json."""
 
 
 def read_architectures(path: Path, config: CheckpointConfig) -> tuple[MAGNeTConfig, EnCodecConfig]:
@@ -22,6 +29,30 @@ def read_architectures(path: Path, config: CheckpointConfig) -> tuple[MAGNeTConf
             f"{path}: architecture.terms is {network.terms}, but vocabulary has {len(config.vocabulary)}"
         )
     return network, fitting_codec(path, network, tokenizer_directory(path, config))
+
+
+def read_twin(place: Path, path: Path) -> tuple[MAGNeTConfig, Sampling]:
+    """Sizes of the twin in `place`, and how it draws. CheckpointError where it does not belong to the generator in
+    `path`.
+    """
+    config, own = read_config(place), read_config(path)
+    if config.family != TWIN_FAMILY:
+        raise CheckpointError(f"{place}: a {config.family} is no {TWIN_FAMILY}")
+    try:
+        sizes, of = MAGNeTConfig.from_dict(config.architecture), MAGNeTConfig.from_dict(own.architecture)
+        sampling = parse_architecture(Sampling, config.decoding, "decoding")
+    except ValueError as error:
+        raise CheckpointError(f"{place}: {error}") from None
+    for field in ("codebooks", "codebook_size", "frame_rate", "text_encoder", "terms"):
+        if getattr(sizes, field) != getattr(of, field):
+            raise CheckpointError(
+                f"{place}: architecture.{field} is {getattr(sizes, field)}, but its generator has {getattr(of, field)}"
+            )
+    if config.vocabulary != own.vocabulary:
+        raise CheckpointError(f"{place}: vocabulary is not that of its generator")
+    if sizes.length < of.length:
+        raise CheckpointError(f"{place}: architecture.seconds is {sizes.seconds}, but its generator has {of.seconds}")
+    return sizes, sampling
 
 
 def fitting_codec(path: Path, network: MAGNeTConfig, place: Path) -> EnCodecConfig:

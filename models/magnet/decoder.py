@@ -7,7 +7,7 @@ length; FINISH and PREVIEW pass the codec, a few sounds at a time.
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import cast
 
 import msgpack
 import numpy as np
@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from models.decoder import Artifact, Condition, GenerationRequest, Kind, PoisonedRows, Sequence, Work
-from models.decoding.noise import CounterNoise, Noise, sequence_key
+from models.decoding.noise import Noise, sequence_key
 from models.layers.linear import pack_linears
-from models.magnet.admission import check_request, decoding_of, frames_of, known_frames
+from models.magnet.admission import check_request, decoding_of, frames_of, known_frames, started_frames
+from models.magnet.companion import Companion
 from models.magnet.decoding import Decoding
 from models.magnet.failure import NotFinite
 from models.magnet.network import MAGNeT
@@ -25,6 +26,8 @@ from models.magnet.previews import Snapshot
 from models.magnet.sample import Sample
 from models.magnet.sequence import MAGNeTSequence, own, planned, shortened
 from models.magnet.stepper import Stepper
+from models.magnet.text import TextSource
+from models.magnet.twin import Beginning
 from models.spec import DecoderSpec, Sound
 from models.tokenizers.encodec import EnCodec
 
@@ -40,14 +43,6 @@ def _context(grid: Tensor) -> int:
 def _circled(grid: Tensor) -> Tensor:
     around = _context(grid)
     return torch.cat([grid[:, -around:], grid, grid[:, :around]], dim=1)
-
-
-class TextSource(Protocol):
-    """What turns a prompt into rows that the network is conditioned on."""
-
-    def encode(self, condition: Condition) -> Tensor | None:
-        """States [N, text_dim] on the network's device; None for the null text."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -72,6 +67,7 @@ class MAGNeTDecoder:
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
         noise: Noise | None = None,
+        companion: Companion | None = None,
     ) -> None:
         self.spec = spec
         self.device, self.dtype = device, dtype
@@ -83,7 +79,8 @@ class MAGNeTDecoder:
         self.probe: Probe | None = None
         if device == "cpu" and torch.backends.mkldnn.is_available():
             pack_linears(self.network)
-        self.stepper = Stepper(self.network, noise or CounterNoise())
+        self.companion = companion
+        self.stepper = Stepper(self.network, noise, None if companion is None else companion.judge)
 
     # -- admission
 
@@ -94,7 +91,7 @@ class MAGNeTDecoder:
 
     def _place(self, request: GenerationRequest, sample: int, decoding: Decoding) -> MAGNeTSequence:
         frames = frames_of(request, self.config, self.sound)
-        known = known_frames(request, frames, self.sound)
+        known = known_frames(request, frames, self.config, self.sound)
         state = Sample.begin(
             self.config,
             decoding,
@@ -114,7 +111,14 @@ class MAGNeTDecoder:
             state=state,
             prompted=request.condition is None,
             encoded=request.waveform is None,
+            beginning=self._beginning(request, state),
         )
+
+    def _beginning(self, request: GenerationRequest, state: Sample) -> Beginning | None:
+        frames = started_frames(request, self.config)
+        if not frames or self.companion is None:
+            return None
+        return self.companion.beginning(request, state.key, frames)
 
     # -- works
 
@@ -126,6 +130,8 @@ class MAGNeTDecoder:
             return Work(Kind.ENCODE, "prompt", 1)
         if not seq.encoded:
             return Work(Kind.ENCODE, "upload", 1)
+        if seq.beginning is not None:
+            return Work(Kind.ENCODE, "beginning", seq.beginning.branches)
         if seq.step == seq.plan.steps:
             return Work(Kind.FINISH, "finish", 1)
         return Work(Kind.STEP, "step", seq.state.branches * seq.state.rows)
@@ -140,22 +146,44 @@ class MAGNeTDecoder:
             self._step(mine)
         elif work.lane == "prompt":
             self._read(mine)
+        elif work.lane == "beginning":
+            self._begin(mine)
         else:
             self._encode(mine)
 
     def _read(self, seqs: list[MAGNeTSequence]) -> None:
         """Samples of one request share what its prompt becomes."""
-        memories: dict[int, Tensor | None] = {}
+        memories: dict[int, tuple[Tensor | None, Tensor | None]] = {}
         for seq in seqs:
             if id(seq.request) not in memories:
-                states = self.text.encode(cast(Condition, seq.request.condition))
-                memories[id(seq.request)] = None if states is None else self._memory(states)
+                memories[id(seq.request)] = self._memories(seq)
         for seq in seqs:
-            seq.state.text = memories[id(seq.request)]
+            seq.state.text, seq.state.judged_text = memories[id(seq.request)]
+            if seq.beginning is not None:
+                seq.beginning.text = seq.state.judged_text
             seq.prompted = True
 
-    def _memory(self, states: Tensor) -> Tensor:
-        return self.network.memory(self.network.condition(states.to(self.dtype)))
+    def _memories(self, seq: MAGNeTSequence) -> tuple[Tensor | None, Tensor | None]:
+        """What the network, and its companion where it is asked, make of a prompt."""
+        condition = cast(Condition, seq.request.condition)
+        states = self.text.encode(condition)
+        own = None if states is None else self.network.memory(self.network.condition(states.to(self.dtype)))
+        if self.companion is None or not (seq.state.decoding.rescoring or seq.beginning):
+            return own, None
+        return own, self.companion.memory(condition)
+
+    def _begin(self, seqs: list[MAGNeTSequence]) -> None:
+        """A row of what the twin begins; it hands over what is done."""
+        assert self.companion is not None
+        sounds = [cast(Beginning, seq.beginning) for seq in seqs]
+        try:
+            self.companion.twin.step(sounds)
+        except NotFinite as error:
+            raise PoisonedRows([seqs[at] for at in error.rows]) from None
+        for seq, sound in zip(seqs, sounds, strict=True):
+            if sound.done:
+                seq.state.ids[:, : sound.ids.shape[1]] = sound.ids
+                seq.beginning = None
 
     def _encode(self, seqs: list[MAGNeTSequence]) -> None:
         requests = {id(seq.request): seq.request for seq in seqs}
@@ -230,11 +258,12 @@ class MAGNeTDecoder:
         rows = 2 * frames * (config.dim * (8 + 2 * config.mlp_ratio) + config.codebook_size)
         attention = 2 * config.heads * frames * frames
         sound = frames * self.sound.hop * self.codec.config.filters * 4
-        kept = 4 * config.depth * config.dim * frames if request.sampling.reuse else 0
+        sampling = request.sampling
+        kept = 4 * config.depth * config.dim * frames * (bool(sampling.reuse) + bool(sampling.head_start))
         return int(FLOAT * (text + request.n * (rows + attention + sound + kept)))
 
     def at_boundary(self, seq: Sequence) -> bool:
-        """Between a cheap step and the one that it reuses there is none."""
+        """Between a cheap step and the one that it reuses there is none; what a twin began, it begins again."""
         seq = own(seq)
         return seq.step == seq.plan.steps or seq.state.full
 
@@ -257,6 +286,7 @@ class MAGNeTDecoder:
             "step": seq.step,
             "steps": state.decoding.steps,
             "encoded": seq.encoded,
+            "begun": seq.beginning is None,
             "ids": state.ids.numpy().astype(np.int32).tobytes(),
             "scores": state.scores.numpy().tobytes(),
             "written": state.written.numpy().tobytes(),
@@ -271,6 +301,8 @@ class MAGNeTDecoder:
         own_state = seq.state
         seq.step = own_state.step = saved["step"]
         seq.encoded = saved["encoded"]
+        if saved["begun"]:
+            seq.beginning = None
         seq.known += sum(seq.plan.reveals[: seq.step])
         ids = np.frombuffer(saved["ids"], dtype=np.int32).astype(np.int64)
         own_state.ids = torch.from_numpy(ids).view_as(own_state.ids)
@@ -281,4 +313,5 @@ class MAGNeTDecoder:
 
     def release(self, seq: Sequence) -> None:
         state = own(seq).state
-        state.text, state.kept = None, ()
+        state.text, state.judged_text, state.kept = None, None, ()
+        own(seq).beginning = None

@@ -21,7 +21,8 @@ class Decoding(Architecture):
     both the published code reads `top_p` alone. `greedy` takes the likeliest token.
 
     `guidance_share` of a codebook's steps, the first of them, are guided. A full step is followed by up to `reuse`
-    cheap ones (`models.magnet.kept`), but for the first `full_first` of each codebook.
+    cheap ones (`models.magnet.kept`), but for the first `full_first` of each codebook. `rescoring` is the weight of
+    another model's probabilities when what was drawn is scored.
 
     What a step masks again is made of spans: "nonoverlap" ones, whose score is the best ("max") or the product ("prod")
     of their tokens' probabilities, or any ("stride1"), by the product whatever `scoring` says.
@@ -39,6 +40,7 @@ class Decoding(Architecture):
     greedy: bool = False
     reuse: NonNegativeInt = 0
     full_first: NonNegativeInt = 0
+    rescoring: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
 
     @property
     def defaults(self) -> dict[str, Any]:

@@ -13,12 +13,13 @@ from models.exporting import Exported
 from models.family import Understood
 from models.importing import Imported
 from models.magnet.config import MAGNeTConfig
-from models.magnet.consistency import read_architectures
+from models.magnet.consistency import TWIN, read_architectures, read_twin
 from models.prompts import understand_caption
 from models.spec import DecoderSpec, Sampling, Sound, shared_steps
 
 FAMILY = "magnet"
 MAX_STEPS, MAX_REUSE, MOST_TERMS = 400, 8, 64
+TWIN_PARAMETERS = frozenset({"head_start", "rescoring"})
 LIKE = (2, 1)  # steps of the first codebook and of each other, where config.json does not say
 
 PARAMETERS = frozenset(
@@ -61,7 +62,11 @@ class MAGNeTFamily:
 
     def spec(self, id: str, path: Path, config: CheckpointConfig) -> DecoderSpec:
         network, codec = read_architectures(path, config)
-        limits = Limits(PARAMETERS, MAX_STEPS, max_reuse=MAX_REUSE)
+        parameters = PARAMETERS
+        if (path / TWIN).is_dir():
+            read_twin(path / TWIN, path)
+            parameters |= TWIN_PARAMETERS
+        limits = Limits(parameters, MAX_STEPS, max_reuse=MAX_REUSE)
         sampling, quality = read_defaults(path, config, limits)
         return DecoderSpec(
             id=id,
@@ -83,7 +88,7 @@ class MAGNeTFamily:
             checkpoint=checkpoint_hash(path),
             licence=config.licence,
             noncommercial=config.noncommercial,
-            parameters=PARAMETERS,
+            parameters=parameters,
             sound=Sound(
                 rate=codec.sample_rate,
                 channels=codec.channels,

@@ -16,7 +16,8 @@ from models.magnet.spans import Spans, arranged
 
 @dataclass(eq=False)
 class Sample:
-    """A sequence. Its state lies on the CPU; `text` (`MAGNeT.memory`, or None) with the network.
+    """A sequence. Its state lies on the CPU; `text` (`MAGNeT.memory`, or None) with the network, `judged_text` with the
+    model that judges it.
 
     ids [K, T]: the mask id where unknown; known bool [T]: frames that were given, in all codebooks, so that the first
     one's steps see what training never shows them; scores: of the spans of the codebook that is being made;
@@ -33,6 +34,7 @@ class Sample:
     written: Tensor
     step: int = 0
     kept: tuple[Kept, ...] = ()
+    judged_text: Tensor | None = None
 
     @classmethod
     def begin(

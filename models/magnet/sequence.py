@@ -9,21 +9,26 @@ from models.decoding.plan import Plan, grouped
 from models.magnet.decoding import Decoding
 from models.magnet.sample import Sample
 from models.magnet.schedule import masked_counts
+from models.magnet.twin import Beginning
 from models.spec import shared_steps
 
 
 @dataclass(eq=False, kw_only=True)
 class MAGNeTSequence(Sequence):
-    """`state` is what steps change; `prompted`: its text is there; `encoded`: so are the tokens of an upload."""
+    """`state` is what steps change; `prompted`: its text is there; `encoded`: so are the tokens of an upload.
+    `beginning`: of a sound that the twin begins, until that is done.
+    """
 
     state: Sample
     prompted: bool
     encoded: bool
+    beginning: Beginning | None = None
     finished: bool = False
 
     @property
     def made(self) -> int:
-        return self.state.ids.shape[0] * int((~self.state.known).sum())
+        given = self.request.task == "edit"
+        return self.state.ids.shape[0] * int((~self.state.known).sum() if given else len(self.state.known))
 
     @property
     def audible(self) -> int:

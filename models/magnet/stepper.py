@@ -15,19 +15,16 @@ from models.magnet.network import MAGNeT
 from models.magnet.sample import Sample, Turn
 
 Probe = Callable[[Turn, Tensor], None]  # guided logits [n, C] of what it asked for
-Reader = Callable[[Sample, Tensor], Tensor]  # ids [K, T] after drawing -> probabilities [T] by another model
+Reader = Callable[[Seq[Turn], Seq[Tensor]], list[Tensor]]  # ids [K, T] after drawing -> probabilities [T] of each
 
 
 class Stepper:
-    """`reader` and its `weight` rescore what was drawn; `probe` sees every step's logits."""
+    """`reader` is another model's view of what was drawn, for samples that are rescored; `probe` sees every step."""
 
-    def __init__(
-        self, network: MAGNeT, noise: Noise | None = None, reader: Reader | None = None, weight: float = 0.0
-    ) -> None:
+    def __init__(self, network: MAGNeT, noise: Noise | None = None, reader: Reader | None = None) -> None:
         self.network = network
         self.noise: Noise = noise or CounterNoise()
         self.reader = reader
-        self.weight = weight
         self.probe: Probe | None = None
 
     @torch.inference_mode()
@@ -42,8 +39,10 @@ class Stepper:
             for turn, part in zip(turns, logits, strict=True):
                 self.probe(turn, part)
         tokens, probabilities = self.draw(turns, torch.cat(logits))
-        for turn, token, probability in zip(turns, tokens, probabilities, strict=True):
-            self.commit(turn, token, probability)
+        drawn = [_drawn(turn, token) for turn, token in zip(turns, tokens, strict=True)]
+        shares = self.judge(turns, drawn, probabilities)
+        for turn, ids, share in zip(turns, drawn, shares, strict=True):
+            self.commit(turn, ids, share)
 
     def _keep(self, samples: Seq[Sample]) -> None:
         """Room for the keys and values of sequences some of whose steps reuse them."""
@@ -90,16 +89,33 @@ class Stepper:
         token, probability = draw(logits, draws, self.noise, rows)
         return list(token.cpu().split(counts)), list(probability.cpu().split(counts))
 
-    def commit(self, turn: Turn, token: Tensor, probability: Tensor) -> None:
-        sample, asked = turn.sample, turn.asked
+    def judge(self, turns: Seq[Turn], drawn: Seq[Tensor], probabilities: Seq[Tensor]) -> list[Tensor]:
+        """What ranks the tokens of each turn, [T], from their probabilities [n] and, of some, another model's."""
+        shares = [
+            torch.zeros(ids.shape[1]).index_copy(0, turn.asked, probability)
+            for turn, ids, probability in zip(turns, drawn, probabilities, strict=True)
+        ]
+        some = [at for at, turn in enumerate(turns) if turn.sample.decoding.rescoring > 0.0]
+        if self.reader is not None and some:
+            views = self.reader([turns[at] for at in some], [drawn[at] for at in some])
+            for at, view in zip(some, views, strict=True):
+                shares[at] = rescored(shares[at], view, turns[at].sample.decoding.rescoring)
+        return shares
+
+    def commit(self, turn: Turn, ids: Tensor, shares: Tensor) -> None:
+        """ids [K, T] with what was drawn."""
+        sample = turn.sample
         for kept in sample.kept[: sample.branches]:
-            kept.ids = turn.ids.clone()
-        drawn, shares = torch.zeros_like(turn.ids[0]), torch.zeros(turn.ids.shape[1])
-        drawn[asked], shares[asked] = token, probability
-        turn.ids[turn.codebook] = torch.where(turn.hidden, drawn, turn.ids[turn.codebook])
-        if self.reader is not None:
-            shares = rescored(shares, self.reader(sample, turn.ids), self.weight)
-        sample.ids = turn.ids
+            kept.ids = turn.ids
+        sample.ids = ids
         sample.written[turn.codebook].masked_fill_(turn.hidden, sample.step + 1)
-        sample.scores = sample.spans.scores(shares, torch.zeros_like(turn.hidden).index_fill(0, asked, True))
+        sample.scores = sample.spans.scores(shares, torch.zeros_like(turn.hidden).index_fill(0, turn.asked, True))
         sample.step += 1
+
+
+def _drawn(turn: Turn, token: Tensor) -> Tensor:
+    """The ids [K, T] of a turn once its hidden tokens are filled with those that were drawn for what it asked, [n]."""
+    ids = turn.ids.clone()
+    fresh = torch.zeros_like(ids[0]).index_copy(0, turn.asked, token)
+    ids[turn.codebook] = torch.where(turn.hidden, fresh, ids[turn.codebook])
+    return ids

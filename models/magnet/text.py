@@ -1,7 +1,7 @@
 """What turns prompts into rows: the T5 encoder of the transformers library, or the rows of known terms."""
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import torch
 from safetensors import SafetensorError
@@ -9,6 +9,14 @@ from torch import Tensor, nn
 
 from models.checkpoint import CheckpointError
 from models.decoder import Condition
+
+
+class TextSource(Protocol):
+    """What turns a prompt into rows that a network is conditioned on."""
+
+    def encode(self, condition: Condition) -> Tensor | None:
+        """States [N, text_dim] on the network's device; None for the null text."""
+        ...
 
 
 class TextEncoder:

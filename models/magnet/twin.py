@@ -19,9 +19,6 @@ from models.magnet.kept import Kept
 from models.magnet.network import MAGNeT
 from models.magnet.pack import Branch, pack
 
-FAMILY = "magnet-twin"
-"""Of its config.json."""
-
 
 @dataclass(frozen=True)
 class Reading:

@@ -68,6 +68,8 @@ def generate(
     codebook_steps: Annotated[str | None, typer.Option(help="Steps of each codebook of sound: 20,10,10,10.")] = None,
     guidance_end: Annotated[float | None, typer.Option(help="Guidance falls to it within a codebook.")] = None,
     guidance_share: Annotated[float | None, typer.Option(help="Share of its steps that are guided.")] = None,
+    head_start: Annotated[float | None, typer.Option(help="Seconds that an autoregressive twin makes.")] = None,
+    rescoring: Annotated[float | None, typer.Option(help="Weight of the twin's view of spans.")] = None,
     plan: Annotated[str | None, typer.Option(help="Tokens per step, as answers report it: 1,2,4+6,6+7.")] = None,
     models: Annotated[
         list[Path] | None, typer.Option("--models", help="Where MODEL is looked for; repeatable.")
@@ -99,6 +101,8 @@ def generate(
         "codebook_steps": codebook_steps,
         "guidance_end": guidance_end,
         "guidance_share": guidance_share,
+        "head_start": head_start,
+        "rescoring": rescoring,
         "plan": plan,
     }
     given = {name: value for name, value in fields.items() if value is not None}

@@ -55,6 +55,13 @@ class AudioOptions(MakingOptions):
     span_scoring: Literal["max", "prod"] | None = Field(
         None, description="A span's score: of its best token, or of all."
     )
+    head_start: Seconds | None = Field(
+        None,
+        description="Seconds that an autoregressive twin makes first, of generations; what follows is parallel.",
+    )
+    rescoring: float | None = Field(
+        None, ge=0, le=1, description="Weight of the twin's view of what was drawn, when spans are scored."
+    )
     loop: bool | None = Field(None, description="The end leads over into the beginning, to be played in a circle.")
 
     @property

@@ -16,6 +16,8 @@ PLAIN = (
     "cooling",
     "span_arrangement",
     "span_scoring",
+    "head_start",
+    "rescoring",
     "guidance_schedule",
     "temperature",
     "choice_temperature",

@@ -18,6 +18,7 @@ from training.objectives.discriminator import hinge_generator, hinge_real_fake
 from training.objectives.spectra import magnitudes, mel_distance
 from training.objectives.stft_discriminator import SoundDiscriminator, likeness_of_features
 from training.objectives.task import Loss, StepContext
+from training.randomness import generator_of
 from training.settings import CodecSettings
 
 SHOWN = 6
@@ -52,9 +53,9 @@ class CodecTask:
             module.compile()
 
     def fetch(self, rows: Tensor, mine: slice) -> tuple[Tensor, ...]:
-        """float32 [B, 1, N], from places that follow from the rows."""
+        """float32 [B, 1, N], from places that follow from the whole batch: others in every epoch."""
         most = self.data.waves.shape[1] - self.length
-        begins = (rows * 7919 + len(rows) * 104729) % (most + 1)
+        begins = torch.randint(most + 1, rows.shape, generator=generator_of("crop", *rows.tolist()))
         return (self.data.crops(rows[mine], begins[mine], self.length),)
 
     def losses(self, context: StepContext) -> Iterator[Loss]:

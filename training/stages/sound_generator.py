@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from models.architecture import architecture_dict, parse_architecture
 from models.checkpoint import CheckpointConfig, checkpoint_hash
 from models.magnet.config import MAGNeTConfig
+from models.magnet.consistency import TWIN_FAMILY
 from models.magnet.family import FAMILY
 from models.magnet.network import MAGNeT
-from models.magnet.twin import FAMILY as TWIN
 from models.spec import Sampling
 from models.tokenizers.encodec import EnCodec, load_encodec
 from models.weights import save_checkpoint
@@ -62,7 +62,7 @@ def train_sound_generator(
     torch.manual_seed(stage.train.seed)
     task: Task
     if isinstance(stage.objective, DelayedSettings):
-        family = TWIN
+        family = TWIN_FAMILY
 
         def begun(network: MAGNeT) -> Tensor:
             return pictures(begin_sounds(copied(network), codec, asked, manner_of(sampling)))

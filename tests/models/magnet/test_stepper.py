@@ -1,5 +1,6 @@
 """Sequences from their beginning: what is given stays, what is drawn depends on a sequence alone."""
 
+from collections.abc import Sequence as Seq
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ from models.magnet.config import MAGNeTConfig
 from models.magnet.decoding import Decoding
 from models.magnet.drawing import Draws, draw
 from models.magnet.network import MAGNeT
-from models.magnet.sample import Sample
+from models.magnet.sample import Sample, Turn
 from models.magnet.stepper import Stepper
 from tests.models.magnet.build import random_network
 
@@ -83,14 +84,13 @@ def test_a_scale_of_one_needs_one_branch(tiny: MAGNeT) -> None:
 def test_another_model_may_score(tiny: MAGNeT) -> None:
     seen: list[Tensor] = []
 
-    def reader(sample: Sample, ids: Tensor) -> Tensor:
-        seen.append(ids)
-        return torch.full(ids.shape[1:], 0.5)
+    def reader(turns: Seq[Turn], ids: Seq[Tensor]) -> list[Tensor]:
+        seen.extend(ids)
+        return [torch.full(grid.shape[1:], 0.5) for grid in ids]
 
-    plain, half, other = (Sample.begin(CONFIG, DECODING, 0) for _ in range(3))
-    Stepper(tiny).step([plain])
-    Stepper(tiny, reader=reader, weight=0.5).step([half])
-    Stepper(tiny, reader=reader, weight=1.0).step([other])
+    plain, half, other = (Sample.begin(CONFIG, replace(DECODING, rescoring=weight), 0) for weight in (0.0, 0.5, 1.0))
+    Stepper(tiny, reader=reader).step([plain, half, other])
+    assert len(seen) == 2, "nobody reads for those that are not rescored"
     assert torch.equal(plain.ids, half.ids), "only what is masked next changes"
     assert torch.equal(seen[0], plain.ids)
     torch.testing.assert_close(half.scores, 0.5 * plain.scores + 0.25)
