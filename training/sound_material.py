@@ -29,26 +29,29 @@ class SoundMaterial:
 
 
 def load_sounds(name: str, where: Where, accelerator: Accelerator) -> SoundMaterial:
-    """Raises ValueError for an unknown name, MissingDataError where no SoundFont is installed."""
+    """Raises ValueError for an unknown name, or where others lie, MissingDataError where no SoundFont is installed."""
     if name not in COUNTS:
         raise ValueError(f"sounds {name!r} are not one of {', '.join(COUNTS)}")
     place = where.data_dir or where.out
     if accelerator.is_main_process and not (place / CAPTIONS).is_file():
-        _render(place, COUNTS[name])
+        _render(place, name)
     accelerator.wait_for_everyone()
     waves = np.load(place / WAVES, mmap_mode="r")
     told = json.loads((place / CAPTIONS).read_text(encoding="utf-8"))
+    if told.get("name", name) != name:
+        raise ValueError(f"{place} holds the sounds {told['name']!r}, not {name!r}")
     return SoundMaterial(SoundSet(waves, tuple(told["captions"]), RATE), source(told["font"]))
 
 
-def _render(place: Path, count: int) -> None:
+def _render(place: Path, name: str) -> None:
+    count = COUNTS[name]
     font = find_font()
     Renderer(font)  # complains before anything is written
     place.mkdir(parents=True, exist_ok=True)
     with counted("loops", count) as tell:
         waves, captions = render_loops(0, count, SECONDS, tell=tell)
     np.save(place / WAVES, waves)
-    told = {"captions": captions, "font": font.resolve().name}
+    told = {"name": name, "captions": captions, "font": font.resolve().name}
     (place / CAPTIONS).write_text(json.dumps(told), encoding="utf-8")
 
 

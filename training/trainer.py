@@ -236,11 +236,13 @@ class Trainer:
 
 
 def _average_gradients(parameters: list[nn.Parameter], accelerator: Accelerator) -> None:
-    flat = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
-    mean: Tensor = accelerator.reduce(flat, "mean")
-    sizes = [p.numel() for p in parameters]
-    for parameter, part in zip(parameters, mean.split(sizes), strict=True):
-        parameter.grad = part.view_as(parameter)
+    """A parameter that some shares of the batch did not use has zeros of them; one that none used stays without."""
+    grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+    used = torch.tensor([float(p.grad is not None) for p in parameters], device=grads[0].device)
+    flat: Tensor = accelerator.reduce(torch.cat([used, *(grad.flatten() for grad in grads)]), "mean")
+    shares, *means = flat.split([len(used), *(p.numel() for p in parameters)])
+    for parameter, share, mean in zip(parameters, shares.tolist(), means, strict=True):
+        parameter.grad = mean.view_as(parameter) if share else None
 
 
 def _decay_groups(module: nn.Module, weight_decay: float, undecayed: tuple[str, ...]) -> list[dict[str, Any]]:

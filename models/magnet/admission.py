@@ -41,8 +41,8 @@ def _check_upload(request: GenerationRequest, spec: DecoderSpec, sound: Sound) -
     tokens = request.tokens
     if tokens is not None and (len(tokens) != spec.grid[0] or tokens.shape[1] < -(-len(wave) // sound.hop)):
         raise Misfit("audio_id", f"the token grid does not reach to the end of {len(wave)} samples")
-    if mask is None or mask.shape != wave.shape[:1]:
-        raise Misfit("mask", "the mask says of each sample whether it is to be made")
+    if mask is None or mask.ndim != 1 or len(mask) < len(wave) or not mask[len(wave) :].all():
+        raise Misfit("mask", "the mask says of each sample whether it is to be made: those behind the audio are")
 
 
 def _check_condition(request: GenerationRequest, spec: DecoderSpec, config: MAGNeTConfig) -> None:
@@ -76,14 +76,14 @@ def started_frames(request: GenerationRequest, config: MAGNeTConfig) -> int:
 
 def frames_of(request: GenerationRequest, config: MAGNeTConfig, sound: Sound) -> int:
     """Tokens along time."""
-    if request.waveform is None:
+    if request.mask is None:
         return request.frames or config.length
-    return request.frames or -(-len(request.waveform) // sound.hop)
+    return request.frames or -(-len(request.mask) // sound.hop)
 
 
 def known_frames(request: GenerationRequest, frames: int, config: MAGNeTConfig, sound: Sound) -> Tensor:
     """bool [frames]: those that the twin makes, or that an upload gives. One is made iff the mask touches it, or it is
-    behind the upload.
+    behind the mask; the end of a last one that the mask does not fill does not count.
     """
     known = torch.arange(frames) < started_frames(request, config)
     if request.mask is None:
@@ -91,8 +91,8 @@ def known_frames(request: GenerationRequest, frames: int, config: MAGNeTConfig, 
     asked = np.ones(frames * sound.hop, dtype=bool)
     mask = request.mask[: len(asked)]
     asked[: len(mask)] = mask
-    until = -(-len(request.mask) // sound.hop) * sound.hop
-    asked[len(request.mask) : until] = False  # the end of its last frame
+    if frames == -(-len(mask) // sound.hop):
+        asked[len(mask) :] = False
     known = torch.from_numpy(~asked.reshape(frames, sound.hop).any(axis=1))
     if known.all():
         raise Misfit("mask", "the mask leaves nothing to be made")

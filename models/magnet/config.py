@@ -43,7 +43,7 @@ class MAGNeTConfig(Architecture):
     @property
     def length(self) -> int:
         """Tokens T of a stream: the position table ends there."""
-        return int(self.seconds * self.frame_rate)
+        return round(self.seconds * self.frame_rate)
 
     @property
     def mask_id(self) -> int:

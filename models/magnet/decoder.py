@@ -257,7 +257,8 @@ class MAGNeTDecoder:
         text = 2 * config.depth * words * config.dim
         rows = 2 * frames * (config.dim * (8 + 2 * config.mlp_ratio) + config.codebook_size)
         attention = 2 * config.heads * frames * frames
-        sound = frames * self.sound.hop * self.codec.config.filters * 4
+        heard = frames + (2 * CONTEXT if request.loop else 0)
+        sound = heard * self.sound.hop * self.codec.config.filters * 8  # a lone one passes the codec twice
         sampling = request.sampling
         kept = 4 * config.depth * config.dim * frames * (bool(sampling.reuse) + bool(sampling.head_start))
         return int(FLOAT * (text + request.n * (rows + attention + sound + kept)))

@@ -89,7 +89,7 @@ def _output(
     """Tokens along time, of sounds, and how samples leave. Raises ApiError."""
     if isinstance(body, ImageGenerationRequest):
         return 0, ImageOutput("png", 100, spec.size, "auto")
-    frames, length = length_for(spec, sampling, body.duration)
+    frames, length = length_for(spec, sampling, body.duration, bool(body.loop))
     return frames, _sound(spec, length)
 
 

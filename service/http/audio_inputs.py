@@ -32,7 +32,7 @@ async def source_for(
             raise invalid("Give either audio or audio_id.", "audio_id")
         if result.model != spec.id:
             raise invalid(f"That result is not of {spec.id}.", "audio_id")
-        return SoundSource(mixed(result.media, sound.channels), "PCM_16", result.tokens)
+        return SoundSource(mixed(result.media, sound.channels), result.output["depth"], result.tokens)
     if not files:
         raise invalid("Missing required parameter: audio.", "audio", "missing_required_parameter")
     if len(files) > 1:
@@ -50,7 +50,8 @@ def mask_for(ranges: str | None, rate: int, given: int, length: int) -> np.ndarr
     mask = np.zeros(length, dtype=bool)
     mask[given:] = True
     for begin, end in _ranges(ranges or ""):
-        first, last = round(begin * rate), round(end * rate)
+        inside = 0 <= begin < end < length  # a large number of samples would be none
+        first, last = (round(begin * rate), round(end * rate)) if inside else (0, 0)
         if not 0 <= first < last <= length:
             raise invalid(f"{begin:g}-{end:g} is not inside of the {length / rate:g} s.", "ranges")
         if mask[first : min(last, given)].any():

@@ -29,7 +29,7 @@ class AudioMaker(Maker):
     def generation(self, body: AudioGenerationRequest) -> Job:
         entry, sound = self._entry(body.model)
         sampling = sampling_for(entry.spec, body)
-        frames, length = length_for(entry.spec, sampling, body.duration)
+        frames, length = length_for(entry.spec, sampling, body.duration, bool(body.loop))
         understood = self.understand(entry, body.prompt)
         request = self._request("generate", entry, body, understood, sampling, frames)
         output = self._output(entry, sound, body, sampling, length)
@@ -42,16 +42,16 @@ class AudioMaker(Maker):
         self.count("edit", entry, body)  # complain about words before decoding sound
         self._output(entry, sound, body, sampling, 0)
         source = await source_for(self.services, entry.spec, sound, files, result)
-        length = _edit_length(entry, sound, len(source.wave), body.duration)
+        length = _edit_length(entry, sound, len(source.wave), body.duration, bool(body.loop))
         mask = mask_for(body.ranges, sound.rate, len(source.wave), length)
         request = replace(
             self._request("edit", entry, body, understood, sampling, -(-length // sound.hop)),
             waveform=source.wave,
-            mask=mask[: len(source.wave)],
+            mask=mask,
             tokens=source.tokens,
         )
         fade = CROSS_FADE_MS if body.cross_fade_ms is None else body.cross_fade_ms
-        keep = KeepSound(source.wave, mask, round(fade / 1000 * sound.rate))
+        keep = KeepSound(source.wave, mask, round(fade / 1000 * sound.rate), bool(body.loop))
         output = replace(self._output(entry, sound, body, sampling, length), depth=source.depth, keep=keep)
         return self._job(entry, body, request, output, understood, source, files)
 
@@ -111,15 +111,19 @@ class AudioMaker(Maker):
         return replace(job, terms=replace(job.terms, note=note_of(job))) if job.terms.kept else job
 
 
-def _edit_length(entry: Entry, sound: Sound, given: int, duration: float | None) -> int:
-    """Samples in all. Raises ApiError 400."""
+def _edit_length(entry: Entry, sound: Sound, given: int, duration: float | None, loop: bool) -> int:
+    """Samples in all, whole tokens of a loop. Raises ApiError 400."""
     if given < sound.least_seconds * sound.rate:
         raise invalid(f"audio: {given / sound.rate:g} s are less than {sound.least_seconds:g} s.", "audio")
     if duration is None:
-        return given
+        return _whole(given, sound) if loop else given
     if duration > sound.most_seconds:
         raise invalid(f"{entry.spec.id} makes at most {sound.most_seconds:g} s, not {duration:g}.", "duration")
     length = round(duration * sound.rate)
     if length < given:
         raise invalid(f"The sound has {given / sound.rate:g} s, more than {duration:g}.", "duration")
-    return length
+    return min(_whole(length, sound), sound.most * sound.hop) if loop else length
+
+
+def _whole(length: int, sound: Sound) -> int:
+    return -(-length // sound.hop) * sound.hop

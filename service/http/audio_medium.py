@@ -12,7 +12,7 @@ import numpy as np
 from models.decoder import Artifact
 from models.decoding.plan import Plan
 from service.engine.events import Done, Event, Preview, Progress, Started, Waiting
-from service.http.audio_output import AudioOutput, KeepSound
+from service.http.audio_output import AudioOutput, KeepSound, sound_of
 from service.http.audio_responses import (
     AudioResponse,
     AudioUsage,
@@ -132,7 +132,7 @@ def _usage(job: Job, decoded: int) -> AudioUsage:
     request = job.ticket.request
     condition = request.condition
     text = len(condition.split()) if isinstance(condition, str) else len(condition) if condition else 0  # type: ignore[arg-type]
-    given = 0 if request.waveform is None else job.spec.grid[0] * request.frames
+    given = 0 if request.waveform is None else job.spec.grid[0] * -(-len(request.waveform) // sound_of(job.spec).hop)
     return AudioUsage(input_tokens=text + given, output_tokens=decoded, total_tokens=text + given + decoded)
 
 

@@ -16,11 +16,13 @@ from service.media.sounds import Depth, SoundFormat, encode_sound
 @dataclass(frozen=True)
 class KeepSound:
     """What an edit leaves alone. wave: float32 [N, C] of the upload; mask: bool [length], true where made anew or
-    behind the upload's end; fade: samples of a cross-fade inside of what is made."""
+    behind the upload's end; fade: samples of a cross-fade inside of what is made; loop: its end leads to its beginning.
+    """
 
     wave: np.ndarray
     mask: np.ndarray
     fade: int
+    loop: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,9 @@ class AudioOutput:
     def media(self, made: np.ndarray) -> np.ndarray:
         """From the decoder's samples to the delivered ones, float32 [N, C]."""
         made = made[: self.length].clip(-1.0, 1.0)
-        return made if self.keep is None else patched(self.keep.wave, made, self.keep.mask, self.keep.fade)
+        if self.keep is None:
+            return made
+        return patched(self.keep.wave, made, self.keep.mask, self.keep.fade, self.keep.loop)
 
     def file(self, media: np.ndarray, tags: Mapping[str, object] | None) -> bytes:
         return encode_sound(media, self.rate, self.format, self.depth, tags)
@@ -67,8 +71,10 @@ def output_for(
     return AudioOutput(options.output_format or "wav", sound.rate, sound.channels, length, quality_of(spec, steps))
 
 
-def length_for(spec: DecoderSpec, sampling: Sampling, duration: float | None) -> tuple[int, int]:
-    """Tokens along time, and samples, of a generation. Raises ApiError 400."""
+def length_for(spec: DecoderSpec, sampling: Sampling, duration: float | None, loop: bool) -> tuple[int, int]:
+    """Tokens along time, and samples, of a generation. A loop has whole tokens, or its end would be cut off. Raises
+    ApiError 400.
+    """
     sound = sound_of(spec)
     if duration is not None and not sound.least_seconds <= duration <= sound.most_seconds:
         raise invalid(
@@ -76,7 +82,7 @@ def length_for(spec: DecoderSpec, sampling: Sampling, duration: float | None) ->
         )
     frames = sound.frames(duration, sampling.span_arrangement)
     most = frames * sound.hop
-    return frames, most if duration is None else min(most, round(duration * sound.rate))
+    return frames, most if duration is None or loop else min(most, round(duration * sound.rate))
 
 
 def sound_of(spec: DecoderSpec) -> Sound:

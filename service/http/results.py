@@ -6,6 +6,7 @@ A file can be fetched by a link; a result names its picture or sound to a later 
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from structlog.typing import FilteringBoundLogger
@@ -27,13 +28,16 @@ FILE = re.compile(r"(req_[0-9a-f]{24})/[a-z]+-(\d{1,2})\.[a-z0-9]{3,4}")
 
 @dataclass(frozen=True)
 class Result:
-    """media: pixels uint8 [H, W, C] or audio float32 [N, C] as delivered; tokens: what `model` made them from."""
+    """media: pixels uint8 [H, W, C] or audio float32 [N, C] as delivered; tokens: what `model` made them from; output:
+    how it was delivered (`Medium.output_note`).
+    """
 
     model: str
     owner: str
     understood: Understood
     media: np.ndarray
     tokens: np.ndarray
+    output: Mapping[str, Any]
 
     def pack(self) -> bytes:
         return pack({**vars(self), "understood": vars(self.understood)})
@@ -81,7 +85,8 @@ class Results:
         tags = make_tags(job.ticket.request, event.report, job.understood) if self.tag_files else None
         media, file = await self.pool.run(_render, job.output, event.artifact, tags)
         understood = Understood(job.ticket.request.condition, job.understood or "")
-        return Result(job.spec.id, job.ticket.owner, understood, media, event.artifact.tokens), file
+        note = job.medium.output_note(job.output)
+        return Result(job.spec.id, job.ticket.owner, understood, media, event.artifact.tokens, note), file
 
     async def _try_to_keep(self, key: str, content: bytes) -> None:
         try:

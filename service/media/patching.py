@@ -3,12 +3,12 @@
 import numpy as np
 
 
-def patched(original: np.ndarray, made: np.ndarray, mask: np.ndarray, fade: int) -> np.ndarray:
+def patched(original: np.ndarray, made: np.ndarray, mask: np.ndarray, fade: int, loop: bool = False) -> np.ndarray:
     """`original` where `mask` is false, `made` where it is true; seams of `fade` samples lie inside of what is made.
 
     float32 [M, C] and [N, C] with M <= N, bool [N] that is true behind M. Where both are there the seam is a
     cross-fade, over at most half of a masked stretch; behind the original's end what the two differ by at the seam is
-    faded out.
+    faded out. Of a `loop` the same is done at its end, which leads to its beginning.
     """
     count = len(mask)
     base = np.zeros((count, made.shape[1]), np.float32)
@@ -24,6 +24,10 @@ def patched(original: np.ndarray, made: np.ndarray, mask: np.ndarray, fade: int)
         if end < count:
             there = slice(end - width, end)
             blended[there] = made[there] + ramp * (base[there] - made[there])
+        elif loop and not mask[0]:
+            blended[end - width : end] += ramp * (base[0] - made[0])
+        if loop and begin == 0 and not mask[-1]:
+            blended[:width] += ramp[::-1] * (base[-1] - made[count - 1])
     return np.where(mask[:, None], blended, base)
 
 

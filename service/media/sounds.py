@@ -21,6 +21,7 @@ SOUND_TYPES: Mapping[SoundFormat, str] = {
 Depth = Literal["PCM_16", "PCM_24", "FLOAT"]
 DEPTHS: Mapping[str, Depth] = {"PCM_24": "PCM_24", "PCM_32": "FLOAT", "FLOAT": "FLOAT", "DOUBLE": "FLOAT"}
 CONTAINERS: Mapping[str, tuple[str, str]] = {"mp3": ("MP3", "MPEG_LAYER_III"), "opus": ("OGG", "OPUS")}
+READ = ("WAV", "WAVEX", "FLAC", "OGG", "MP3")
 OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
 SCALE = 1 << 15
 STREAMED = 0xFFFFFFFF
@@ -33,14 +34,15 @@ def encode_sound(
     depth: Depth = "PCM_16",
     tags: Mapping[str, object] | None = None,
 ) -> bytes:
-    """float32 [N, C] in [-1, 1], louder is clipped. `depth` is that of wav and flac; pcm is 16 bits, little-endian;
-    `tags` go into wav, flac and opus files.
+    """float32 [N, C] in [-1, 1]; what is louder is clipped, but in a FLOAT wav. `depth` is that of wav and flac, which
+    has no FLOAT; pcm is 16 bits, little-endian; `tags` go into wav, flac and opus files.
 
     Opus at another rate than one of its own is resampled to 48 kHz.
     """
     import soundfile
 
-    wave = wave.clip(-1.0, 1.0)
+    if (format, depth) != ("wav", "FLOAT"):
+        wave = wave.clip(-1.0, 1.0)
     if format == "pcm":
         return pcm(wave).tobytes()
     if format == "opus" and rate not in OPUS_RATES:
@@ -94,6 +96,8 @@ def read_sound(file: bytes, rate: int, channels: int, limits: SoundLimits) -> So
 
     try:
         with soundfile.SoundFile(BytesIO(file)) as sound:
+            if sound.format not in READ:
+                raise UploadError("not a WAV, FLAC, OGG or MP3 file", "invalid_audio")
             _check(sound, limits, sound.frames)
             found, subtype, announced = sound.samplerate, sound.subtype, sound.frames
             most = int(limits.seconds * found) + 1  # headers may say less than there is

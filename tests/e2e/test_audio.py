@@ -36,7 +36,8 @@ LOUD = np.linspace(-20000, 20000, RATE).astype(np.int16)  # a second
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    checkpoint = tiny_magnet_checkpoint(tmp_path_factory.mktemp("audio"), "loops", network=NETWORK, codec=CODEC)
+    place = tmp_path_factory.mktemp("audio")
+    checkpoint = tiny_magnet_checkpoint(place, "loops", network=NETWORK, codec=CODEC, twin=True)
     with serving([checkpoint]) as made:
         yield made
 
@@ -125,6 +126,20 @@ def test_steps_can_be_sent_back(live: Live) -> None:
     assert same["b64_json"] == one["b64_json"]
 
 
+def test_cheap_steps_and_a_twin_have_an_effect(live: Live) -> None:
+    asked = {"seed": 3, "codebook_steps": [8, 4, 4, 4]}
+    changes: list[dict[str, Any]] = [
+        {},
+        {"reuse": 2, "full_first": 1},
+        {"guidance_share": 0.5},
+        {"head_start": 0.5},
+        {"rescoring": 0.7},
+    ]
+    answers = [post(live, asked | change).json()["data"][0] for change in changes]
+    assert len({one["b64_json"] for one in answers}) == len(changes)
+    assert answers[1]["steps"] == {"full": 10, "reuse": 10} and answers[1]["codebook_steps"] == [8, 4, 4, 4]
+
+
 def test_an_edit_keeps_the_other_samples_bit_for_bit(live: Live) -> None:
     [made] = files(edit(live, {"ranges": "0.25-0.5"}, wav(LOUD)))
     found = samples(made)[:, 0]
@@ -142,6 +157,32 @@ def test_an_edit_is_as_deep_as_what_was_sent(live: Live, subtype: str) -> None:
     sent, _ = soundfile.read(BytesIO(file), dtype="float32")
     found, _ = soundfile.read(BytesIO(made), dtype="float32")
     assert np.array_equal(sent[:4000], found[:4000])
+
+
+def test_floats_beyond_full_scale_are_kept(live: Live) -> None:
+    sent = (np.sin(np.arange(RATE) / 9.0) * 1.5).astype(np.float32)
+    [made] = files(edit(live, {"ranges": "0.5-1"}, wav(sent, subtype="FLOAT")))
+    found, _ = soundfile.read(BytesIO(made), dtype="float32")
+    assert np.array_equal(sent[:4000], found[:4000]) and np.abs(found[4000:]).max() <= 1.5
+
+
+def test_the_depth_of_an_edit_outlives_the_next(live: Live) -> None:
+    wave = np.sin(np.arange(RATE) / 9.0).astype(np.float32) * 0.7
+    answer = edit(live, {"ranges": "0.5-1"}, wav(wave, subtype="PCM_24"))
+    [again] = files(edit(live, {"audio_id": answer.json()["data"][0]["id"], "ranges": "0.7-0.8"}, None))
+    first, _ = soundfile.read(BytesIO(files(answer)[0]), dtype="int32")
+    found, _ = soundfile.read(BytesIO(again), dtype="int32")
+    assert np.array_equal(first[:5600], found[:5600])
+
+
+def test_a_last_token_that_is_half_there_is_made_anew(live: Live) -> None:
+    """What stood behind it was silence that nobody recorded."""
+    answer = edit(live, {"duration": "1.5"}, wav(LOUD[:4200]))
+    usage = answer.json()["usage"]
+    assert len(samples(files(answer)[0])) == 12000
+    assert (usage["input_tokens"], usage["output_tokens"]) == (2 + 4 * 11, 4 * 20)
+    little = edit(live, {"duration": "0.54"}, wav(LOUD[:4200]))  # of the same token
+    assert len(samples(files(little)[0])) == 4320 and np.array_equal(samples(files(little)[0])[:4200, 0], LOUD[:4200])
 
 
 def test_a_longer_edit_continues(live: Live) -> None:
@@ -180,6 +221,11 @@ def test_a_loop_leads_over_into_itself(live: Live) -> None:
     assert len(plain) == len(looped) or abs(len(plain) - len(looped)) < 20  # tags
     assert not np.array_equal(samples(plain), samples(looped))
     assert seam(loop=True) < 20.0
+    assert len(samples(files(post(live, {"loop": True, "duration": 1.03}))[0])) == 21 * HOP, "its end is not cut off"
+    looped = files(edit(live, {"loop": "true", "duration": "1.61"}, wav(LOUD)))[0]
+    found = samples(looped)[:, 0].astype(int)
+    assert len(found) == 33 * HOP and np.array_equal(found[:RATE], LOUD)
+    assert abs(found[-1] - found[0]) < 4000
 
 
 def test_a_job_can_be_fetched_later(live: Live) -> None:
@@ -224,6 +270,10 @@ def test_models_say_what_they_make(live: Live) -> None:
         ({"response_format": "file", "stream": True}, "response_format", "invalid_value"),
         ({"partial_audio": 2}, "partial_audio", "invalid_value"),
         ({"output_format": "aac"}, "output_format", "invalid_value"),
+        ({"head_start": 1.99}, "head_start", "invalid_value"),
+        ({"rescoring": 2}, "rescoring", "invalid_value"),
+        ({"guidance_share": 0}, "guidance_share", "invalid_value"),
+        ({"reuse": 9}, "reuse", "invalid_value"),
         ({"size": "16x16"}, "size", "unknown_parameter"),
         ({"model": "nobody"}, "model", "model_not_found"),
     ],
@@ -251,6 +301,9 @@ def test_bad_fields_are_named(live: Live, body: dict[str, Any], param: str, code
         ({"ranges": "0.5"}, wav(LOUD), 400, "ranges", "invalid_value"),
         ({"ranges": "0.5-0.4"}, wav(LOUD), 400, "ranges", "invalid_value"),
         ({"ranges": "0.5-2"}, wav(LOUD), 400, "ranges", "invalid_value"),
+        ({"ranges": "1e305-1e306"}, wav(LOUD), 400, "ranges", "invalid_value"),
+        ({"head_start": "0.5", "ranges": "0-0.5"}, wav(LOUD), 400, "head_start", "invalid_value"),
+        ({"ranges": "0-0.5"}, wav(LOUD, format="AIFF"), 400, "audio", "invalid_audio"),
         ({"ranges": "nan-1"}, wav(LOUD), 400, "ranges", "invalid_value"),
         ({"ranges": "0-0.5,0.25-0.75"}, wav(LOUD), 400, "ranges", "invalid_value"),
         ({"duration": "0.5"}, wav(LOUD), 400, "duration", "invalid_value"),

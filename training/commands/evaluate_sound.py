@@ -23,6 +23,7 @@ from training.evaluate.sounds import codec_scores, sample_scores, waves_of
 from training.progress import counted
 from training.sampled_sounds import sample_sounds
 from training.sound_material import HELD_BACK, SECONDS, load_sounds
+from training.stages.codec import sounds_mark
 from training.where import Where
 
 FAMILIES = (KIND, "magnet")
@@ -50,25 +51,33 @@ def measure_sound(what: Listening) -> dict[str, Any]:
     """Scores against loops that nothing was trained on. Raises CheckpointError, MissingDataError."""
     config = read_config(what.checkpoint)
     listener = _listener(what.data_dir)
-    test = _loops(what.seed * what.count, what.count, held_out=False)
+    first = 2 * what.seed * what.count
+    sets = {
+        name: (_loops(first, what.count, held_out), _loops(first + what.count, what.count, held_out))
+        for name, held_out in (("samples", False), ("held_out_pairs", True))
+    }
     codec = load_encodec(what.checkpoint if config.family == KIND else tokenizer_directory(what.checkpoint, config))
-    scores: dict[str, Any] = {"codec": codec_scores(codec, test, listener)}
+    scores: dict[str, Any] = {
+        "codec": codec_scores(codec, *sets["samples"], listener),
+        "codec_held_out_pairs": codec_scores(codec, *sets["held_out_pairs"], listener),
+    }
     if config.family != KIND:
         decoder = cast(MAGNeTDecoder, load_decoder(what.checkpoint))
-        unseen = _loops(what.seed * what.count, max(8, what.count // 4), held_out=True)
-        for name, loops in (("samples", test), ("held_out_pairs", unseen)):
-            scores[name] = _samples(decoder, loops, listener, what.seed)
+        for name, (asked, others) in sets.items():
+            scores[name] = _samples(decoder, asked.captions, others, listener, what.seed)
     if what.out is not None:
         what.out.write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
     return scores
 
 
-def _samples(decoder: MAGNeTDecoder, loops: SoundSet, listener: Classifier, seed: int) -> dict[str, Any]:
-    """Samples for the captions of `loops`."""
+def _samples(
+    decoder: MAGNeTDecoder, captions: tuple[str, ...], others: SoundSet, listener: Classifier, seed: int
+) -> dict[str, Any]:
+    """Samples for `captions`, against `others`."""
     places = {term: at for at, term in enumerate(decoder.spec.vocabulary)}
-    asked = [indices(caption, places, MOST_TERMS) for caption in loops.captions]
+    asked = [indices(caption, places, MOST_TERMS) for caption in captions]
     made = sample_sounds(decoder, asked, decoder.spec.sampling, seed)
-    return sample_scores(made, loops.captions, waves_of(loops)[..., : made.shape[-1]], listener)
+    return sample_scores(made, captions, waves_of(others)[..., : made.shape[-1]], listener)
 
 
 def _loops(first: int, count: int, held_out: bool) -> SoundSet:
@@ -79,9 +88,9 @@ def _loops(first: int, count: int, held_out: bool) -> SoundSet:
 
 def _listener(place: Path) -> Classifier:
     """Trained once on the loops of training, and kept beside them."""
-    file = place / LISTENER / "model.safetensors"
+    material = load_sounds("loops", Where(place), Accelerator(cpu=True))
+    file = place / LISTENER / sounds_mark(material.sounds) / "model.safetensors"
     if not file.is_file():
-        material = load_sounds("loops", Where(place), Accelerator(cpu=True))
         with counted("the classifier that listens", STEPS) as tell:
             network = fit_listener(material.sounds, steps=STEPS, tell=tell)
         file.parent.mkdir(parents=True, exist_ok=True)

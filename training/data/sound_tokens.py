@@ -40,6 +40,7 @@ def encode_sounds(codec: EnCodec, data: SoundSet, tell: Callable[[int], None]) -
     parts = []
     for rows in torch.arange(len(data)).split(PART):
         waves = data.crops(rows, torch.zeros_like(rows), data.waves.shape[1])
-        parts.append(codec.encode(waves.to(device)).to(torch.int16).cpu())
+        ids = codec.encode(waves.to(device))[..., : data.waves.shape[1] // codec.config.hop]  # whole tokens
+        parts.append(ids.to(torch.int16).cpu())
         tell(len(rows))
     return SoundTokens(torch.cat(parts), data.labels)

@@ -33,19 +33,22 @@ def rebuilt(codec: EnCodec, waves: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat(made), torch.cat(ids)
 
 
-def codec_scores(codec: EnCodec, data: SoundSet, listener: Classifier) -> dict[str, Any]:
-    """Of `data`, which the codec was not trained on: percent, dB, and the distance of its training."""
+def codec_scores(codec: EnCodec, data: SoundSet, others: SoundSet, listener: Classifier) -> dict[str, Any]:
+    """Of `data`, which the codec was not trained on: percent, dB, and the distance of its training.
+
+    FAD-cls is against `others`, as many real sounds; what `data` itself has is the floor of anything of that number.
+    """
     real, labels = waves_of(data), instrument_labels(data.captions)
     made, ids = rebuilt(codec, real)
-    (ours, heard), (theirs, heard_real) = listen(listener, made), listen(listener, real)
-    half = len(data) // 2
+    (ours, heard), (own, heard_real) = listen(listener, made), listen(listener, real)
+    theirs, _ = listen(listener, waves_of(others))
     return {
         "count": len(data),
         "si_sdr_db": float(si_sdr(made[:, 0], real[:, 0]).median()),
         "mel_distance": float(mel_distance(made, real, RATE)),
         "instrument_real": percent(heard_real == labels),
         "instrument_resynthesised": percent(heard == labels),
-        "fad_cls_floor": frechet_distance(theirs[:half], theirs[half:]),
+        "fad_cls_floor": frechet_distance(own, theirs),
         "fad_cls_resynthesised": frechet_distance(ours, theirs),
         "codes_used": [usage(ids[:, book], codec.config.codebook_size) for book in range(ids.shape[1])],
         "perplexity": [perplexity(ids[:, book], codec.config.codebook_size) for book in range(ids.shape[1])],
@@ -55,7 +58,7 @@ def codec_scores(codec: EnCodec, data: SoundSet, listener: Classifier) -> dict[s
 
 
 def sample_scores(made: Tensor, captions: tuple[str, ...], real: Tensor, listener: Classifier) -> dict[str, Any]:
-    """Of samples [N, 1, S] for `captions`, against as many real sounds."""
+    """Of samples [N, 1, S] for `captions`, against as many real sounds, which are not those of the captions."""
     labels = instrument_labels(captions)
     (ours, heard), (theirs, _) = listen(listener, made), listen(listener, real)
     return {

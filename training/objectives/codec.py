@@ -157,7 +157,7 @@ class Balance(nn.Module):
         for name, term in present.items():
             (gradient,) = torch.autograd.grad(term, made, retain_graph=True)
             at = self.names.index(name)
-            size = gradient.flatten(1).norm(dim=1).mean()
+            size = reduce(gradient.flatten(1).norm(dim=1).mean(), "mean")
             kept = self.norms[at]
             self.norms[at] = torch.where(kept > 0, kept.lerp(size, 1.0 - self.decay), size)
             pull = pull + gradient * (weights[name] / total / self.norms[at].clamp(min=1e-12))

@@ -109,7 +109,7 @@ def fitted(sizes: MAGNeTConfig, data: SoundSet, codec: EnCodec) -> MAGNeTConfig:
         codebooks=of.codebooks,
         codebook_size=of.codebook_size,
         frame_rate=of.frame_rate,
-        seconds=data.seconds,
+        seconds=data.waves.shape[1] // of.hop / of.frame_rate,
         text_encoder="",
         terms=len(data.terms),
     )

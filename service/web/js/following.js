@@ -46,6 +46,11 @@ export class Following extends EventTarget {
     throw new Error("a medium says what its frames are");
   }
 
+  /** A medium whose former frames nobody looks at again may forget them. */
+  keep(tile, frame) {
+    tile.frames.push(frame);
+  }
+
   async start() {
     let release = () => {};
     try {
@@ -95,12 +100,12 @@ export class Following extends EventTarget {
       tile.step = event.step;
       this.steps = { done: Math.min(...this.tiles.map((one) => one.step)), total: event.steps_total };
     } else if (kind === `partial_${noun}`) {
-      tile.frames.push({ step: event.step, ...(await this.frame(this.#blob(event), event)) });
+      this.keep(tile, { step: event.step, ...(await this.frame(this.#blob(event), event)) });
     } else if (kind === "completed") {
       const { b64_json: _, known: __, confidence: ___, order: ____, ...facts } = event;
       const file = this.#blob(event);
       tile.step = event.steps.full + event.steps.reuse;
-      tile.frames.push({ step: tile.step, ...(await this.frame(file, event)) });
+      this.keep(tile, { step: tile.step, ...(await this.frame(file, event)) });
       tile.final = { ...facts, file };
       this.dispatchEvent(new CustomEvent("made", { detail: tile.final }));
     }

@@ -42,6 +42,11 @@ export class SoundCard {
     this.element.remove();
   }
 
+  #release(link) {
+    URL.revokeObjectURL(link);
+    this.links = this.links.filter((one) => one !== link);
+  }
+
   #soon() {
     this.pending ??= requestAnimationFrame(() => {
       this.pending = null;
@@ -90,7 +95,7 @@ export class SoundCard {
   #update() {
     const { run } = this, words = stateOf(run);
     this.element.dataset.state = run.state;
-    this.element.dataset.frames = Math.max(...run.tiles.map((tile) => tile.frames.length));
+    this.element.dataset.frames = Math.max(...run.tiles.map((tile) => tile.heard ?? 0));
     if (words !== this.status.textContent) {
       this.status.textContent = words;
       if (run.over || run.state === "queued") announce(`${run.body.prompt}: ${words}`);
@@ -106,7 +111,7 @@ export class SoundCard {
     this.footer.hidden = !run.over;
     for (const track of this.tracks) {
       const frame = track.tile.frames[track.tile.frames.length - 1];
-      if (frame?.wave && frame !== track.shown) this.#show(track, frame);
+      if (frame && frame !== track.shown) this.#show(track, frame);
       if (track.tile.final && !track.acts.children.length) this.#offer(track);
     }
     this.redraw();
@@ -114,10 +119,11 @@ export class SoundCard {
 
   #show(track, frame) {
     track.shown = frame;
-    drawSpectrogram(track.spectrogram, frame.wave);
+    if (frame.wave) drawSpectrogram(track.spectrogram, frame.wave);
     const playing = !track.player.paused; // a preview is not torn away from who listens
     if (!playing || track.tile.final) {
       const link = URL.createObjectURL(frame.file);
+      if (track.player.src) this.#release(track.player.src);
       this.links.push(link);
       track.player.src = link;
       track.player.loop = Boolean(this.run.body.loop);
@@ -158,4 +164,4 @@ export class SoundCard {
   }
 }
 
-const lengthOf = ({ shown }) => (shown?.wave ? shown.wave.samples.length / shown.wave.rate : 0);
+const lengthOf = ({ tile, shown }) => tile.final?.duration ?? (shown?.wave ? shown.wave.samples.length / shown.wave.rate : 0);

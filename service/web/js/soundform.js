@@ -3,7 +3,7 @@
 import { $, h } from "./dom.js";
 import { drawSeed } from "./params.js";
 
-const NUMBERS = ["num_inference_steps", "guidance_scale", "guidance_end", "temperature", "top_k", "top_p"];
+const NUMBERS = ["num_inference_steps", "guidance_scale", "guidance_end", "guidance_share", "temperature", "top_k", "top_p", "reuse", "full_first", "head_start", "rescoring"];
 const WORDS = ["span_arrangement", "span_scoring"];
 const CHIPS = 60;
 const field = (name) => $(`s-${name}`);
@@ -12,6 +12,7 @@ export class SoundForm {
   constructor() {
     this.model = null;
     for (const name of ["num_inference_steps", "duration"]) field(name).addEventListener("input", () => this.show());
+    field("num_inference_steps").addEventListener("input", () => (field("codebook_steps").value = ""));
     field("prompt").addEventListener("input", () => this.show());
     $("s-dice").addEventListener("click", () => (field("seed").value = drawSeed()));
     $("s-reset").addEventListener("click", () => this.use(this.model));
@@ -26,11 +27,14 @@ export class SoundForm {
     this.model = model;
     const { limits, defaults, words, sound } = this.facts;
     Object.assign(field("num_inference_steps"), { min: limits.min_steps, max: Math.min(limits.max_steps, 2 * defaults.num_inference_steps) });
-    Object.assign(field("duration"), { min: Math.ceil(sound.least_seconds * 10) / 10, max: sound.most_seconds, step: 0.1, value: sound.most_seconds });
+    Object.assign(field("duration"), { min: Math.ceil(sound.least_seconds * 10) / 10, max: sound.most_seconds, step: 0.01, value: sound.most_seconds });
     field("n").max = limits.max_n;
-    for (const name of [...NUMBERS, ...WORDS]) field(name).value = defaults[name] ?? "";
+    for (const name of [...NUMBERS, ...WORDS]) {
+      field(name).value = defaults[name] ?? "";
+      field(name).closest("label").hidden = !(name in defaults);
+    }
     field("cooling").checked = defaults.cooling;
-    field("deadline_ms").value = "";
+    for (const name of ["deadline_ms", "codebook_steps"]) field(name).value = "";
     field("loop").checked = false;
     $("s-words").replaceChildren(...words.map((name) => h("option", { value: name })));
     const chip = (name) => h("button", { type: "button", onclick: () => this.pick(name) }, name);
@@ -51,7 +55,7 @@ export class SoundForm {
 
   show() {
     $("s-steps-value").textContent = field("num_inference_steps").value;
-    $("s-duration-value").textContent = `${Number(field("duration").value).toFixed(1)} s`;
+    $("s-duration-value").textContent = `${Number(field("duration").value).toFixed(2)} s`;
     const said = this.model ? this.said : [];
     for (const chip of $("s-chips").children) chip.setAttribute("aria-pressed", said.includes(chip.textContent));
   }
@@ -67,6 +71,11 @@ export class SoundForm {
     for (const name of WORDS) if (field(name).value !== defaults[name]) body[name] = field(name).value;
     if (field("cooling").checked !== defaults.cooling) body.cooling = field("cooling").checked;
     if (field("loop").checked) body.loop = true;
+    const shares = field("codebook_steps").value.split(/[\s,+]+/).filter(Boolean);
+    if (shares.length) {
+      body.codebook_steps = shares.map(Number);
+      delete body.num_inference_steps;
+    }
     if (field("deadline_ms").value) body.deadline_ms = Number(field("deadline_ms").value);
     return body;
   }
@@ -76,6 +85,7 @@ export class SoundForm {
     const { defaults, sound } = this.facts;
     for (const name of [...NUMBERS, ...WORDS]) field(name).value = body[name] ?? defaults[name] ?? "";
     for (const name of ["prompt", "n", "seed", "deadline_ms"]) field(name).value = body[name] ?? "";
+    field("codebook_steps").value = body.codebook_steps?.join(", ") ?? "";
     field("duration").value = body.duration ?? sound.most_seconds;
     field("cooling").checked = body.cooling ?? defaults.cooling;
     field("loop").checked = Boolean(body.loop);

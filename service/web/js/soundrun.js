@@ -14,6 +14,12 @@ export class SoundRun extends Following {
     return { file, wave: readWav(await file.arrayBuffer()), codebooks: known?.filter((row) => row.every(Boolean)).length };
   }
 
+  /** The newest alone: samples are large, and nobody goes back to a preview. */
+  keep(tile, frame) {
+    tile.frames.splice(0, tile.frames.length, frame);
+    tile.heard = (tile.heard ?? 0) + 1;
+  }
+
   forget() {
     this.cancel();
     for (const tile of this.tiles) tile.frames.splice(0);

@@ -109,8 +109,7 @@ export class SoundView {
     if (known) {
       this.choose(known.id);
       const { tags } = wave;
-      const { codebook_steps: _, ...sampling } = tags.sampling;
-      this.form.write({ ...sampling, prompt: tags.prompt, n: tags.sample + 1, seed: String(tags.seed), duration: (wave.samples.length / wave.rate).toFixed(1), loop: tags.loop });
+      this.form.write({ ...tags.sampling, prompt: tags.prompt, n: tags.sample + 1, seed: String(tags.seed), duration: (wave.samples.length / wave.rate).toFixed(2), loop: tags.loop });
       announce("The form has the settings of that sound");
     }
     if (!this.form.model) return;

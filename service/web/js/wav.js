@@ -1,4 +1,4 @@
-// WAV files of 16 bits: their samples, and what one that was made here says about its making.
+// WAV files of 16 and 24 bits and of floats: their samples, and what one that was made here says about its making.
 
 /** { rate, channels, samples: Float32Array of the first channel, tags }, or null for another kind of file. */
 export function readWav(buffer) {
@@ -12,12 +12,19 @@ export function readWav(buffer) {
     else if (kind === "LIST") tags ??= comment(buffer, view, at + 12, at + 8 + size);
     at += 8 + size + (size % 2);
   }
-  if (!format || !data || format.bits !== 16) return null;
-  const { channels, rate } = format;
-  const count = Math.floor(data.size / 2 / channels);
-  const samples = Float32Array.from({ length: count }, (_, i) => view.getInt16(data.at + 2 * channels * i, true) / 32768);
+  const read = format && READERS[format.bits];
+  if (!read || !data) return null;
+  const { channels, rate } = format, width = format.bits / 8;
+  const count = Math.floor(data.size / width / channels);
+  const samples = Float32Array.from({ length: count }, (_, i) => read(view, data.at + width * channels * i));
   return { rate, channels, samples, tags };
 }
+
+const READERS = {
+  16: (view, at) => view.getInt16(at, true) / 2 ** 15,
+  24: (view, at) => ((view.getUint8(at + 2) << 24) | (view.getUint16(at, true) << 8)) / 2 ** 31,
+  32: (view, at) => view.getFloat32(at, true), // servers answer with floats, not with integers of 32 bits
+};
 
 const name = (view, at) => String.fromCharCode(...[0, 1, 2, 3].map((i) => view.getUint8(at + i)));
 
