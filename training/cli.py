@@ -71,7 +71,8 @@ def run(
     if steps is not None:
         changes[f"{stage}.train.steps"] = str(steps)
     if read_recipe(recipe).data == "folder":
-        raise ValueError(f"{recipe} is filled in from a folder: maskserve-train image --data DIR --recipe {recipe}")
+        command = "sound" if read_recipe(recipe).sound is not None else "image"
+        raise ValueError(f"{recipe} is filled in from a folder: maskserve-train {command} --data DIR --recipe {recipe}")
     where = Where(out, data_dir, tokenizer, resume, device)
     place = run_recipe(read_recipe(recipe, changes), where)
     Console().print(f"checkpoint: {place}")
@@ -120,6 +121,43 @@ def image(
         tokenizer = tokenizer_directory(init_from, read_config(init_from))
     job = PicturesJob(data, out, size, colour, aspect, flip, recipe, changes, licence, credit, tokenizer)
     train_images(job, Where(out, None, tokenizer, resume, device, init_from=init_from), dry_run)
+
+
+@app.command()
+def sound(
+    data: Annotated[Path, typer.Option(help="Folder of WAV, FLAC, OGG, MP3 or AIFF files with captions.")],
+    out: Annotated[Path, typer.Option(help="Run directory; OUT/checkpoint is what the service reads.")],
+    rate: Annotated[int, typer.Option(help="Samples a second: 8000, 16000, 24000, 32000 or 48000.")] = 16000,
+    seconds: Annotated[float, typer.Option(help="Of a piece, and of the longest sound that is made.")] = 4.0,
+    tokenizer: Annotated[Path | None, typer.Option(help="Codec checkpoint, instead of training one.")] = None,
+    recipe: Annotated[str, typer.Option(help="Recipe to fill in, or a TOML file of your own.")] = "sound",
+    change: Annotated[
+        list[str] | None, typer.Option("--set", help="Override a recipe value: --set sound.train.steps=5000")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is there.")] = False,
+    licence: Annotated[str, typer.Option(help="Of the sounds, for the model card.")] = "unknown",
+    credit: Annotated[str, typer.Option(help="Whom to name, for the model card.")] = "",
+    resume: Annotated[bool, typer.Option("--resume/--fresh", help="Continue what is there, or delete it.")] = True,
+    device: Annotated[str, typer.Option(help="cpu, or auto for what accelerate finds.")] = "cpu",
+    threads: Annotated[int, typer.Option(help="CPU threads; 0 leaves torch's choice.")] = 0,
+) -> None:
+    """Train codec and generator on a folder of your own sounds.
+
+    Captions lie in DIR/captions.jsonl, in lines like {"file": "a.wav", "caption": "rain on a roof"}, or in a text file
+    beside each sound. Without them a sound is asked for by the names of the folders that it lies in, or by its own.
+
+    Long sounds become several pieces, short ones end in silence. An interrupted run goes on; from the generator's first
+    save on the directory can be served:
+
+        maskserve serve --models OUT
+    """
+    from training.commands.sound import train_sounds
+    from training.sounds_job import SoundsJob
+
+    if threads:
+        torch.set_num_threads(threads)
+    job = SoundsJob(data, out, rate, seconds, recipe, dict(map(_pair, change or [])), licence, credit)
+    train_sounds(job, Where(out, None, tokenizer, resume, device), dry_run)
 
 
 @app.command()

@@ -20,7 +20,7 @@ from training.data import load
 from training.given_tokenizer import usable
 from training.marks import clear
 from training.recipe import Recipe, read_recipe
-from training.sound_material import load_sounds
+from training.sound_material import SoundMaterial, load_sounds
 from training.stages.codec import train_codec
 from training.stages.generator import train_generator
 from training.stages.sound_generator import train_sound_generator
@@ -48,7 +48,7 @@ def run_recipe(recipe: Recipe, where: Where, material: Material | None = None) -
         clear(where.out, {"--tokenizer": where.tokenizer, "--init-from": where.init_from})
     accelerator.wait_for_everyone()
     if recipe.codec is not None or recipe.sound is not None:
-        return _run_sound(recipe, where, accelerator)
+        return run_sounds(recipe, where, accelerator, load_sounds(recipe.data, where, accelerator))
     if material is None:
         material = Material(load(recipe.data, "train", where.data_dir), SOURCES[recipe.data])
     if recipe.generator is None:
@@ -62,17 +62,18 @@ def run_recipe(recipe: Recipe, where: Where, material: Material | None = None) -
     return train_generator(recipe, recipe.generator, material, place, where, accelerator)
 
 
-def _run_sound(recipe: Recipe, where: Where, accelerator: Accelerator) -> Path:
-    material = load_sounds(recipe.data, where, accelerator)
-    if recipe.codec is not None:
+def run_sounds(recipe: Recipe, where: Where, accelerator: Accelerator, material: SoundMaterial) -> Path:
+    """Train the codec or the generator, or both, of `recipe` on `material`. Raises TrainingFailed and Stopped."""
+    if recipe.sound is None:
+        assert recipe.codec is not None
         return train_codec(recipe, recipe.codec, material, where, accelerator)
-    assert recipe.sound is not None
     place = where.tokenizer
     if place is None:
-        if recipe.tokenizer_recipe is None:
+        inner = replace(where, out=where.out / "tokenizer", stop_at=None)
+        own = recipe if recipe.codec else read_recipe(recipe.tokenizer_recipe) if recipe.tokenizer_recipe else None
+        if own is None or own.codec is None:
             raise ValueError(f"{recipe.name}: name a codec with --tokenizer")
-        inner = replace(where, out=where.out / "tokenizer", data_dir=where.data_dir or where.out, stop_at=None)
-        place = _run_sound(read_recipe(recipe.tokenizer_recipe), inner, accelerator)
+        place = train_codec(own, own.codec, material, inner, accelerator)
     return train_sound_generator(recipe, recipe.sound, material, place, where, accelerator)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 LISTS = ("captions.jsonl", "metadata.jsonl")
-FILE_KEYS, TEXT_KEYS = ("file", "file_name", "image"), ("caption", "text")
+FILE_KEYS, TEXT_KEYS = ("file", "file_name", "image", "audio"), ("caption", "text")
 
 
 class BadCaptions(ValueError):
@@ -72,7 +72,7 @@ def captioned_by_files(pictures: Sequence[Path]) -> dict[Path, str] | None:
     if found and 2 * len(found) < len(pictures):
         first = next(iter(found)).with_suffix(".txt")
         raise BadCaptions(
-            f"{len(found)} of {len(pictures)} pictures have a text file beside them ({first}, ...): is that a caption? "
+            f"{len(found)} of {len(pictures)} files have a text file beside them ({first}, ...): is that a caption? "
             "Then give the others one; if not, take it away"
         )
     return found or None

@@ -1,0 +1,75 @@
+"""From a folder of sounds to a checkpoint: what is there, and the run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from accelerate import Accelerator
+
+from models.checkpoint import DataSource
+from training import processes
+from training.data.sound_folder import PreparedSounds, SoundShape, list_sounds, prepare_sounds
+from training.data.sounds import SoundSet
+from training.marks import clear
+from training.progress import counted
+from training.recipe import Recipe, read_recipe
+from training.runs import run_sounds
+from training.sound_material import CAPTIONS, WAVES, SoundMaterial
+from training.where import Where
+
+RATIOS: Mapping[int, tuple[int, ...]] = {
+    8000: (8, 5, 4),
+    16000: (8, 5, 4, 2),
+    24000: (8, 5, 4, 3),
+    32000: (8, 5, 4, 4),
+    48000: (8, 6, 5, 4),
+}
+"""Strides of the codec for 50 tokens a second."""
+
+
+@dataclass(frozen=True)
+class SoundsJob:
+    """What the user asked for."""
+
+    data: Path
+    out: Path
+    rate: int = 16000
+    seconds: float = 4.0
+    recipe: str = "sound"
+    changes: Mapping[str, str] = field(default_factory=dict)
+    licence: str = "unknown"
+    credit: str = ""
+
+    @property
+    def cache(self) -> Path:
+        return self.out / "sounds"
+
+
+def plan(job: SoundsJob) -> Recipe:
+    """The recipe with the sizes of the sounds. Raises ValueError."""
+    if job.out.resolve().is_relative_to(job.data.resolve()):
+        raise ValueError(f"--out {job.out} lies inside --data {job.data}: its sounds would become training data")
+    if job.rate not in RATIOS:
+        raise ValueError(f"--rate is {', '.join(map(str, RATIOS))}, not {job.rate}")
+    if not 0.5 <= job.seconds <= 60.0:
+        raise ValueError(f"--seconds is 0.5 to 60, not {job.seconds:g}")
+    sizes = {"codec.network.sample_rate": str(job.rate), "codec.network.ratios": str(list(RATIOS[job.rate]))}
+    return read_recipe(job.recipe, {**sizes, **job.changes})
+
+
+def prepared(job: SoundsJob) -> PreparedSounds:
+    """Decode the folder. Raises NoSounds, BadCaptions."""
+    listing, shape = list_sounds(job.data), SoundShape(job.rate, round(job.seconds * 50) / 50)
+    with counted("reading sounds", len(listing.captions)) as tell:
+        return prepare_sounds(listing, shape, job.cache / WAVES, job.cache / CAPTIONS, tell)
+
+
+def run(job: SoundsJob, recipe: Recipe, data: PreparedSounds, where: Where) -> Path:
+    """Train; returns the checkpoint. Raises TrainingFailed and Stopped."""
+    accelerator: Accelerator = processes.accelerator(where.device)
+    if accelerator.is_main_process and not where.resume:
+        clear(where.out, {"--tokenizer": where.tokenizer})
+    accelerator.wait_for_everyone()
+    source = DataSource(name=f"{data.files} sounds of a folder", licence=job.licence, credit=job.credit or "unknown")
+    material = SoundMaterial(SoundSet(data.waves, data.captions, job.rate), source)
+    return run_sounds(recipe, where, accelerator, material)
