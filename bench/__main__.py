@@ -9,6 +9,9 @@ import torch
 
 from bench import batching, machine, overhead, playground, quality, reuse, serving, training
 from bench.context import Bench, Context
+from bench.magnet import batching as magnet_batching
+from bench.magnet import quality as magnet_quality
+from bench.magnet import twin as magnet_twin
 from bench.mar import batching as mar_batching
 from bench.mar import newcomer, recap, runs, steps
 from bench.render import render
@@ -30,8 +33,14 @@ MAR: dict[str, Bench] = {
     "mar-runs": runs,
     "mar-recap": recap,
 }
-BENCHES = MASKGIT | MAR
+MAGNET: dict[str, Bench] = {
+    "magnet-batching": magnet_batching,
+    "magnet-quality": magnet_quality,
+    "magnet-twin": magnet_twin,
+}
+BENCHES = MASKGIT | MAR | MAGNET
 CHECKPOINT, MAR_CHECKPOINT = Path("checkpoints/maskgit-fashion"), Path("checkpoints/mar-fashion")
+MAGNET_CHECKPOINT = Path("checkpoints/magnet-loops")
 
 
 def main() -> int:
@@ -51,7 +60,11 @@ def main() -> int:
         store=store,
     )
     for name in options.only or BENCHES:
-        place = options.mar_checkpoint if name in MAR else options.checkpoint
+        place = options.checkpoint
+        if name in MAR:
+            place = options.mar_checkpoint
+        elif name in MAGNET:
+            place = options.magnet_checkpoint
         checkpoint = place if place.is_dir() else None
         load = machine.look()
         if load.busy and not options.force:
@@ -88,6 +101,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("docs/bench.json"), help="results; the page lies beside it")
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help="random weights when it does not exist")
     parser.add_argument("--mar-checkpoint", type=Path, default=MAR_CHECKPOINT, help="the same, of the benches mar-*")
+    parser.add_argument(
+        "--magnet-checkpoint", type=Path, default=MAGNET_CHECKPOINT, help="the same, of the benches magnet-*"
+    )
     parser.add_argument("--repeats", type=int, default=5, help="of every comparison, in turn")
     parser.add_argument("--seconds", type=float, default=4.0, help="of one HTTP measurement")
     parser.add_argument("--samples", type=int, default=1000, help="per setting of the quality sweeps")

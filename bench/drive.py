@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from collections.abc import Sequence as Seq
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from bench.context import Context
 from models.catalogue import Catalogue
-from models.decoder import GenerationRequest
+from models.decoder import Condition, GenerationRequest
 from models.decoding.plan import Plan
 from models.spec import Sampling
 from service.engine.batch import StepRecord
@@ -23,11 +24,11 @@ from service.engine.request import Ticket
 
 @dataclass
 class Driver:
-    """An engine with one model. Tickets are numbered: number i asks for class i, counted round, with seed i."""
+    """An engine with one model. Tickets are numbered: number i asks for condition i, counted round, with seed i."""
 
     engine: Engine
     model: str
-    classes: int
+    conditions: Seq[Condition | None]
     numbers: Iterator[int] = field(default_factory=count)
 
     def run(self, sampling: Sampling, in_flight: int, images: int) -> float:
@@ -50,7 +51,8 @@ class Driver:
     def send(self, sampling: Sampling, mailbox: Mailbox, plan: Plan | None = None, progress: bool = False) -> str:
         """Submit a request of one image; its ticket's id."""
         number = next(self.numbers)
-        request = GenerationRequest("generate", number % self.classes, sampling, seed=number, plan=plan)
+        condition = self.conditions[number % len(self.conditions)]
+        request = GenerationRequest("generate", condition, sampling, seed=number, plan=plan)
         self.engine.submit(Ticket(str(number), self.model, request, progress=progress), mailbox)
         return str(number)
 
@@ -74,7 +76,8 @@ def driver(
     chosen = policy or Policy.for_device(context.device)
     engine = Engine(catalogue, chosen, context.device, context.dtype, context.threads).start()
     try:
-        made = Driver(engine, entry.spec.id, len(entry.spec.classes))
+        conditions: Seq[Condition | None] = range(len(entry.spec.classes)) or [(0, 1)]
+        made = Driver(engine, entry.spec.id, conditions)
         made.run(warm or entry.spec.sampling, 2, 2)
         yield made
     finally:

@@ -1,34 +1,33 @@
-"""`maskserve-train evaluate` of a codec or a generator of loops."""
+"""`maskserve-train evaluate` of a codec, a generator of loops, or its autoregressive twin."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from accelerate import Accelerator
-from safetensors.torch import save_file
+from torch import Tensor
 
 from models.captions import indices
-from models.checkpoint import read_config, tokenizer_directory
+from models.checkpoint import CheckpointConfig, read_config, tokenizer_directory
+from models.magnet.config import MAGNeTConfig
+from models.magnet.consistency import TWIN_FAMILY
 from models.magnet.decoder import MAGNeTDecoder
-from models.tokenizers.encodec import load_encodec
+from models.magnet.network import MAGNeT
+from models.spec import Sampling
+from models.tokenizers.encodec import EnCodec, load_encodec
 from models.tokenizers.encodec_config import KIND
-from models.weights import load_state
-from training.data.loops import INSTRUMENTS, RATE, render_loops
+from models.weights import load_module
 from training.data.sounds import MOST_TERMS, SoundSet
 from training.evaluate.classifier import Classifier
-from training.evaluate.listener import fit_listener
+from training.evaluate.loops import listener_in, training_loops, unheard
+from training.evaluate.nearest import nearest_loops
 from training.evaluate.sampling import load_decoder
 from training.evaluate.sounds import codec_scores, sample_scores, waves_of
-from training.progress import counted
-from training.sampled_sounds import sample_sounds
-from training.sound_material import HELD_BACK, SECONDS, load_sounds
-from training.stages.codec import sounds_mark
-from training.where import Where
+from training.sampled_sounds import begin_sounds, manner_of, sample_sounds
 
-FAMILIES = (KIND, "magnet")
-LISTENER = "listener"
-STEPS = 600
+FAMILIES = (KIND, "magnet", TWIN_FAMILY)
+Make = Callable[[list[tuple[int, ...]], int], Tensor]  # terms of every sound, first seed -> waves [N, 1, S]
 
 
 @dataclass(frozen=True)
@@ -50,10 +49,10 @@ def is_sound(checkpoint: Path) -> bool:
 def measure_sound(what: Listening) -> dict[str, Any]:
     """Scores against loops that nothing was trained on. Raises CheckpointError, MissingDataError."""
     config = read_config(what.checkpoint)
-    listener = _listener(what.data_dir)
+    listener = listener_in(what.data_dir)
     first = 2 * what.seed * what.count
     sets = {
-        name: (_loops(first, what.count, held_out), _loops(first + what.count, what.count, held_out))
+        name: (unheard(first, what.count, held_out), unheard(first + what.count, what.count, held_out))
         for name, held_out in (("samples", False), ("held_out_pairs", True))
     }
     codec = load_encodec(what.checkpoint if config.family == KIND else tokenizer_directory(what.checkpoint, config))
@@ -62,39 +61,36 @@ def measure_sound(what: Listening) -> dict[str, Any]:
         "codec_held_out_pairs": codec_scores(codec, *sets["held_out_pairs"], listener),
     }
     if config.family != KIND:
-        decoder = cast(MAGNeTDecoder, load_decoder(what.checkpoint))
+        make = _maker(what.checkpoint, config, codec)
         for name, (asked, others) in sets.items():
-            scores[name] = _samples(decoder, asked.captions, others, listener, what.seed)
+            scores[name], made = _samples(make, config, asked.captions, others, listener, what.seed)
+            if name == "samples":
+                scores["nearest_training_loop"] = nearest_loops(made, training_loops(what.data_dir), listener)
     if what.out is not None:
         what.out.write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
     return scores
 
 
+def _maker(place: Path, config: CheckpointConfig, codec: EnCodec) -> Make:
+    """By the generator as it is served, or by a twin alone."""
+    if config.family == TWIN_FAMILY:
+        twin = load_module(MAGNeT(MAGNeTConfig.from_dict(config.architecture)), place).eval()
+        manner = manner_of(Sampling(**config.decoding))
+        return lambda asked, seed: begin_sounds(twin, codec, asked, manner, seed)
+    decoder = load_decoder(place)
+    assert isinstance(decoder, MAGNeTDecoder)
+    return lambda asked, seed: sample_sounds(decoder, asked, decoder.spec.sampling, seed)
+
+
 def _samples(
-    decoder: MAGNeTDecoder, captions: tuple[str, ...], others: SoundSet, listener: Classifier, seed: int
-) -> dict[str, Any]:
+    make: Make,
+    config: CheckpointConfig,
+    captions: tuple[str, ...],
+    others: SoundSet,
+    listener: Classifier,
+    seed: int,
+) -> tuple[dict[str, Any], Tensor]:
     """Samples for `captions`, against `others`."""
-    places = {term: at for at, term in enumerate(decoder.spec.vocabulary)}
-    asked = [indices(caption, places, MOST_TERMS) for caption in captions]
-    made = sample_sounds(decoder, asked, decoder.spec.sampling, seed)
-    return sample_scores(made, captions, waves_of(others)[..., : made.shape[-1]], listener)
-
-
-def _loops(first: int, count: int, held_out: bool) -> SoundSet:
-    with counted("loops to compare with", count) as tell:
-        waves, captions = render_loops(HELD_BACK + first, count, SECONDS, held_out, tell)
-    return SoundSet(waves, tuple(captions), RATE)
-
-
-def _listener(place: Path) -> Classifier:
-    """Trained once on the loops of training, and kept beside them."""
-    material = load_sounds("loops", Where(place), Accelerator(cpu=True))
-    file = place / LISTENER / sounds_mark(material.sounds) / "model.safetensors"
-    if not file.is_file():
-        with counted("the classifier that listens", STEPS) as tell:
-            network = fit_listener(material.sounds, steps=STEPS, tell=tell)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        save_file(network.state_dict(), file)
-    network = Classifier(len(INSTRUMENTS), 1)
-    network.load_state_dict(load_state(file.parent))
-    return network.eval()
+    places = {term: at for at, term in enumerate(config.vocabulary)}
+    made = make([indices(caption, places, MOST_TERMS) for caption in captions], seed)
+    return sample_scores(made, captions, waves_of(others)[..., : made.shape[-1]], listener), made

@@ -1,0 +1,1 @@
+"""Measurements of the MAGNeT family: codebooks of sound, and its autoregressive twin."""

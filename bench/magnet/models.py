@@ -1,0 +1,75 @@
+"""MAGNeT networks to measure: a checkpoint directory with its twin, or random weights of a named size."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from models.architecture import architecture_dict
+from models.catalogue import Catalogue
+from models.checkpoint import CheckpointConfig
+from models.magnet.config import MAGNeTConfig
+from models.magnet.consistency import TWIN, TWIN_FAMILY
+from models.magnet.decoder import MAGNeTDecoder
+from models.magnet.network import MAGNeT
+from models.spec import Sampling
+from models.tokenizers.encodec import EnCodec
+from models.tokenizers.encodec_config import EnCodecConfig
+from models.weights import save_checkpoint
+
+TERMS = 12
+SMALL = MAGNeTConfig(
+    codebook_size=512, seconds=4.0, dim=192, depth=8, heads=6, text_dim=128, text_encoder="", terms=TERMS
+)
+"""That of the checkpoint `magnet-loops`."""
+CODEC = EnCodecConfig(
+    sample_rate=16000, ratios=(8, 5, 4, 2), filters=16, dimension=64, lstm_layers=1, codebook_size=512
+)
+OFFICIAL = replace(MAGNeTConfig.preset("small-10secs"), text_encoder="", terms=TERMS)
+"""The published small model for 10 s, but for the T5 before it."""
+OFFICIAL_CODEC = replace(CODEC, sample_rate=32000, ratios=(8, 5, 4, 4), codebook_size=2048)
+"""A small stand-in with its rate: only steps are measured."""
+
+
+def random_checkpoint(place: Path, sizes: MAGNeTConfig, codec: EnCodecConfig) -> Path:
+    """Write a servable directory with random weights, a twin of the same size in it."""
+    torch.manual_seed(0)
+    card = CheckpointConfig(
+        family="magnet",
+        architecture=architecture_dict(sizes),
+        tokenizer="tokenizer",
+        vocabulary=[f"word{at}" for at in range(sizes.terms)],
+        decoding={"codebook_steps": [20, 5, 5, 5], "num_inference_steps": 35, "guidance_scale": 3.0},
+        licence="Apache-2.0",
+    )
+    save_checkpoint(place, card, MAGNeT(sizes).state_dict())
+    other = {"family": TWIN_FAMILY, "tokenizer": None, "decoding": {"guidance_scale": 3.0}}
+    save_checkpoint(place / TWIN, card.model_copy(update=other), MAGNeT(sizes).state_dict())
+    autoencoder = EnCodec(codec)
+    for layer in autoencoder.quantizer.layers:
+        layer.codebook.embed.normal_()
+    codec_card = CheckpointConfig(family="encodec", architecture=architecture_dict(codec), licence="Apache-2.0")
+    save_checkpoint(place / "tokenizer", codec_card, autoencoder.state_dict())
+    return place
+
+
+@contextmanager
+def small_checkpoint(trained: Path | None) -> Iterator[Path]:
+    """The checkpoint given, else one of its size with random weights."""
+    with TemporaryDirectory() as scratch:
+        yield trained or random_checkpoint(Path(scratch) / "small, random weights", SMALL, CODEC)
+
+
+def load(directory: Path, device: str, dtype: str) -> MAGNeTDecoder:
+    [entry] = Catalogue.scan([directory]).entries.values()
+    decoder = entry.family.load(entry.spec, entry.path, device, dtype)
+    assert isinstance(decoder, MAGNeTDecoder)
+    return decoder
+
+
+def plain(sampling: Sampling) -> Sampling:
+    """Without whatever makes it cheaper or better than the published sampler."""
+    return replace(sampling, reuse=0, full_first=0, guidance_share=1.0, head_start=0.0, rescoring=0.0)
