@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from models.checkpoint import read_config, weight_files
 from training.data.images import ImageSet
 
 FILE = "run.json"
@@ -25,6 +26,16 @@ def data_mark(data: ImageSet) -> str:
     digest = hashlib.blake2b(repr(tuple(data.images.shape)).encode(), digest_size=12)
     digest.update(data.labels.numpy().tobytes())
     digest.update(data.images[:: max(1, len(data) // 256)].contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def weights_mark(checkpoint: Path) -> str:
+    """Changes with the sizes and the weights of a checkpoint directory, not with what its config.json says besides.
+    Raises CheckpointError.
+    """
+    digest = hashlib.blake2b(repr(sorted(read_config(checkpoint).architecture.items())).encode(), digest_size=12)
+    for path in weight_files(checkpoint):
+        digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

@@ -145,6 +145,7 @@ class CodecSettings:
     crop_seconds: float = 1.0
     l1: float = 0.1
     mel: float = 2.0
+    stft: float = 2.0
     adversarial: float = 4.0
     features: float = 4.0
     commitment: float = 1.0

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 
@@ -21,7 +22,7 @@ TITLE = "MAGNeT against its autoregressive twin: latency by length (random weigh
 SECONDS = (0.5, 1.0, 2.0, 4.0)
 TOGETHER = (1, 8)
 PUBLISHED = (20, 10, 10, 10)
-LEAN = {"reuse": 2, "guidance_share": 0.5}
+LEAN: dict[str, Any] = {"reuse": 2, "guidance_share": 0.5}
 NOTE = (
     "Seconds per sound, steps alone: no codec, no engine. Both have the same size, text and guidance; the twin makes a "
     "row of all codebooks a time, with the keys and values of the former ones kept. Plain: the published steps. Lean: "

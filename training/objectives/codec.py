@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from models.tokenizers.encodec import EnCodec
 from training.data.sounds import SoundSet
 from training.objectives.discriminator import hinge_generator, hinge_real_fake
-from training.objectives.spectra import magnitudes, mel_distance
+from training.objectives.spectra import magnitudes, mel_distance, stft_distance
 from training.objectives.stft_discriminator import SoundDiscriminator, likeness_of_features
 from training.objectives.task import Loss, StepContext
 from training.randomness import generator_of
@@ -38,7 +38,7 @@ class CodecTask:
             raise ValueError(f"the sounds have {data.rate} samples a second, the codec {self.rate}")
         self.length = min(data.waves.shape[1], round(settings.crop_seconds * self.rate))
         discriminator = SoundDiscriminator(tuple(settings.windows), settings.width)
-        self.balance = Balance(("l1", "mel", "adversarial", "features"))
+        self.balance = Balance(("l1", "mel", "stft", "adversarial", "features"))
         self.modules = nn.ModuleDict({"codec": codec, "discriminator": discriminator, "balance": self.balance})
         self.judge = discriminator
         self.books = [Book(layer) for layer in codec.quantizer.layers[: codec.config.codebooks]]
@@ -71,14 +71,18 @@ class CodecTask:
         quantized, commitment = self._quantize(features, keep)
         fake = self.codec.decoder(quantized)[..., : self.length].float()
         judged = context.step >= s.adversarial_from * context.steps
-        terms = {"l1": F.l1_loss(fake, real), "mel": mel_distance(fake, real, self.rate)}
+        terms = {
+            "l1": F.l1_loss(fake, real),
+            "mel": mel_distance(fake, real, self.rate),
+            "stft": stft_distance(fake, real),
+        }
         if judged:
             self.judge.requires_grad_(False)
             verdict, truth = self.judge(fake), self.judge(real)
             terms["adversarial"] = torch.stack([hinge_generator(logits) for logits, _ in verdict]).mean()
             terms["features"] = likeness_of_features(verdict, truth)
             self.judge.requires_grad_(True)
-        weights = {"l1": s.l1, "mel": s.mel, "adversarial": s.adversarial, "features": s.features}
+        weights = {name: getattr(s, name) for name in terms}
         pull = self.balance(fake, terms, weights)
         scalars = terms | {"commitment": commitment}
         yield Loss("codec", (fake * pull).sum() + s.commitment * commitment, scalars)

@@ -8,7 +8,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from models.architecture import architecture_dict, parse_architecture
-from models.checkpoint import CheckpointConfig, checkpoint_hash
+from models.checkpoint import CheckpointConfig
 from models.spec import Sampling
 from models.tokenizers.base import Tokenizer
 from models.tokenizers.kinds import load_tokenizer, read_tokenizer
@@ -17,7 +17,7 @@ from training.data.images import ImageSet
 from training.evaluate.metrics import balanced_labels
 from training.evaluate.sampling import sample_images
 from training.generators.base import TokenCache
-from training.marks import claim, data_mark
+from training.marks import claim, data_mark, weights_mark
 from training.pictures import grid
 from training.progress import counted
 from training.recipe import GeneratorStage, Recipe
@@ -44,7 +44,7 @@ def train_generator(
             "classes": list(data.classes),
             "network": architecture_dict(stage.network),
             "flip": stage.objective.flip,
-            "tokenizer": checkpoint_hash(tokenizer_place),
+            "tokenizer": weights_mark(tokenizer_place),
         },
     )
     sampling = parse_architecture(Sampling, stage.decoding, "generator.decoding")

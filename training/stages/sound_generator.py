@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from models.architecture import architecture_dict, parse_architecture
-from models.checkpoint import CheckpointConfig, checkpoint_hash
+from models.checkpoint import CheckpointConfig
 from models.magnet.config import MAGNeTConfig
 from models.magnet.consistency import TWIN_FAMILY
 from models.magnet.family import FAMILY
@@ -19,7 +19,7 @@ from models.tokenizers.encodec import EnCodec, load_encodec
 from models.weights import save_checkpoint
 from training.data.sound_tokens import SoundTokens, encode_sounds
 from training.data.sounds import SoundSet
-from training.marks import claim
+from training.marks import claim, weights_mark
 from training.objectives.codec import pictures
 from training.objectives.delayed_streams import DelayedTask
 from training.objectives.masked_spans import MaskedSpanTask
@@ -52,7 +52,7 @@ def train_sound_generator(
         {
             "sounds": sounds_mark(data),
             "network": architecture_dict(sizes),
-            "codec": checkpoint_hash(codec_place),
+            "codec": weights_mark(codec_place),
         },
     )
     tokens = _tokens(codec, data, where.out, accelerator)
