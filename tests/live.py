@@ -31,15 +31,19 @@ class Slow(MaskGIT):
     """The same model with a forward that takes its time, so that tests can step in."""
 
     def load(self, spec: DecoderSpec, path: Path, device: str, dtype: str) -> IterativeDecoder:
-        decoder = super().load(spec, path, device, dtype)
-        run = decoder.run
+        return slowed(super().load(spec, path, device, dtype))
 
-        def slowed(*args: object) -> None:
-            time.sleep(STEP_SECONDS)
-            run(*args)  # type: ignore[arg-type]
 
-        decoder.run = slowed  # type: ignore[method-assign]
-        return decoder
+def slowed(decoder: IterativeDecoder) -> IterativeDecoder:
+    """The same, walking."""
+    run = decoder.run
+
+    def walk(*args: object) -> None:
+        time.sleep(STEP_SECONDS)
+        run(*args)  # type: ignore[arg-type]
+
+    decoder.run = walk  # type: ignore[method-assign]
+    return decoder
 
 
 def tiny_and_slow(path: Path) -> Catalogue:
