@@ -55,8 +55,10 @@ class AudioOptions(MakingOptions):
     span_scoring: Literal["max", "prod"] | None = Field(
         None, description="A span's score: of its best token, or of all."
     )
-    head_start: Seconds | None = Field(
+    head_start: float | None = Field(
         None,
+        ge=0,
+        le=3600,
         description="Seconds that an autoregressive twin makes first, of generations; what follows is parallel.",
     )
     rescoring: float | None = Field(

@@ -4,11 +4,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from tests.browser.conftest import Playground, sync_api
 from tests.browser.test_access import violations
-from tests.e2e.test_audio import CODEC, NETWORK
+from tests.e2e.test_audio import CODEC, NETWORK, RATE
 from tests.live import Live, serving
 from tests.tiny import tiny_checkpoint, tiny_magnet_checkpoint
 
@@ -105,6 +107,31 @@ def test_a_file_brings_its_settings_back(playground: Playground, tmp_path: Path)
     page.locator("#opened-edit button").click()
     expect(page.locator("#s-cards article.card")).to_have_count(2)
     newest(page)
+
+
+def test_a_file_of_24_bits_is_seen_and_keeps_its_depth(playground: Playground, tmp_path: Path) -> None:
+    file = tmp_path / "deep.wav"
+    soundfile.write(file, 0.5 * np.sin(np.arange(RATE) / 9.0), RATE, "PCM_24")
+    page = open_view(playground)
+    page.locator("#s-file").set_input_files(file)
+    expect(page.locator("#opened-to")).to_have_value("1.00")
+    page.locator("#opened-to").fill("0.5")
+    page.locator("#opened-edit button").click()
+    card = newest(page)
+    assert card.locator("canvas.wave").evaluate(INK) > 100
+    expect(card.locator("audio")).to_have_attribute("src", re.compile("^blob:"))
+    expect(card.locator(".made").nth(1)).to_contain_text("1.00 s")
+
+
+def test_steps_of_codebooks_and_what_a_model_lacks(playground: Playground) -> None:
+    page = open_view(playground)
+    page.locator("#sound-form summary").click()
+    expect(page.locator("#s-reuse")).to_be_visible()
+    expect(page.locator("#s-head_start")).to_be_hidden()
+    page.locator("#s-codebook_steps").fill("5, 2, 1, 1")
+    page.locator("#s-reuse").fill("1")
+    page.locator("#s-generate").click()
+    expect(newest(page).locator(".made").nth(1)).to_contain_text("steps 5 + 2 + 1 + 1")
 
 
 def test_what_is_refused_is_said_at_its_field(playground: Playground) -> None:

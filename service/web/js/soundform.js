@@ -83,7 +83,7 @@ export class SoundForm {
   /** The form as a request had it. */
   write(body) {
     const { defaults, sound } = this.facts;
-    for (const name of [...NUMBERS, ...WORDS]) field(name).value = body[name] ?? defaults[name] ?? "";
+    for (const name of [...NUMBERS, ...WORDS]) field(name).value = name in defaults ? (body[name] ?? defaults[name]) : "";
     for (const name of ["prompt", "n", "seed", "deadline_ms"]) field(name).value = body[name] ?? "";
     field("codebook_steps").value = body.codebook_steps?.join(", ") ?? "";
     field("duration").value = body.duration ?? sound.most_seconds;
