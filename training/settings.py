@@ -137,7 +137,8 @@ class PerceptualSettings:
 class CodecSettings:
     """A codec's losses: shares of the gradient at its output, but for `commitment`, which is a weight.
 
-    `crop_seconds` of a sound at a time; `windows` and `width` of the discriminator, which judges from the share
+    `crop_seconds` of a sound at a time; codes stand between encoder and decoder from the share `quantized_from` of the
+    run on; `windows` and `width` of the discriminator, which judges from the share
     `adversarial_from` of the run on; `fewer`: share of sounds that pass only some of the codebooks. Codes used less
     than `restart_below` times an even share are replaced every `restart_every` steps, up to the share `restart_until`.
     """
@@ -149,6 +150,7 @@ class CodecSettings:
     adversarial: float = 4.0
     features: float = 4.0
     commitment: float = 1.0
+    quantized_from: float = 0.0
     adversarial_from: float = 0.2
     windows: tuple[int, ...] = (1024, 512, 256)
     width: PositiveInt = 16

@@ -16,7 +16,7 @@ from training.stages.codec import sounds_mark
 from training.where import Where
 
 LISTENER = "listener"
-STEPS = 600
+STEPS = 300
 
 
 def unheard(first: int, count: int, held_out: bool = False) -> SoundSet:

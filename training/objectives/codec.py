@@ -63,13 +63,14 @@ class CodecTask:
         s = self.settings
         real = context.data[0].to(next(self.codec.parameters()).device, non_blocking=True)
         features = self.codec.encoder(real).float()  # [B, D, T]
-        if context.step == context.part == 0:
+        quantized = context.step >= (first := round(s.quantized_from * context.steps))
+        if context.part == 0 and context.step == first:
             self._seed(features, context.generator)
         keep = torch.randint(1, len(self.books) + 1, (context.size,), generator=context.generator)
         whole = torch.rand(context.size, generator=context.generator) >= s.fewer
         keep = torch.where(whole, len(self.books), keep)[context.mine].to(real.device)
-        quantized, commitment = self._quantize(features, keep)
-        fake = self.codec.decoder(quantized)[..., : self.length].float()
+        seen, commitment = self._quantize(features, keep) if quantized else (features, features.new_zeros(()))
+        fake = self.codec.decoder(seen)[..., : self.length].float()
         judged = context.step >= s.adversarial_from * context.steps
         terms = {
             "l1": F.l1_loss(fake, real),
@@ -110,6 +111,8 @@ class CodecTask:
 
     def after_step(self, context: StepContext) -> dict[str, float]:
         s, step = self.settings, context.step + 1
+        if context.step < round(s.quantized_from * context.steps):
+            return {}
         for book, rows in zip(self.books, self.rows, strict=True):
             book.follow(s.decay)
             if step % s.restart_every == 0 and step <= s.restart_until * context.steps:

@@ -6,7 +6,7 @@ from math import log
 import torch
 from torch import Tensor
 
-WINDOWS = (64, 128, 256, 512, 1024, 2048)
+WINDOWS = (128, 512, 2048)
 STFT_WINDOWS = (512, 1024, 2048)
 MELS = 64
 AUDIBLE = 1e-3
