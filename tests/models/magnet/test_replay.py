@@ -1,19 +1,30 @@
 """The recorded generations, step by step: alone, together, and any run beside any other at another codebook."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from random import Random
 
 import pytest
 import torch
 from torch import Tensor
 
+from models.architecture import parse_architecture
+from models.checkpoint import read_config, tokenizer_directory
+from models.decoder import Condition, GenerationRequest, Kind
+from models.magnet.config import MAGNeTConfig
+from models.magnet.decoder import MAGNeTDecoder
+from models.magnet.family import MAGNeTFamily
 from models.magnet.guidance import scales
+from models.magnet.importer import import_magnet
 from models.magnet.network import MAGNeT
 from models.magnet.sample import Sample, Turn
 from models.magnet.schedule import COOLEST, masked_counts, masked_shares, temperatures
 from models.magnet.stepper import Stepper
-from tests.models.magnet.build import RUNS, recorded
+from models.spec import Sampling
+from models.tokenizers.encodec import load_encodec
+from models.weights import load_module
+from tests.models.magnet.build import RUNS, recorded, write_bundle
 from tests.models.magnet.replay import RecordedNoise, decoding_of, samples_of
 
 close = partial(torch.testing.assert_close, atol=1e-4, rtol=0)
@@ -110,3 +121,45 @@ def test_all_runs_beside_each_other(network: MAGNeT, seed: int) -> None:
         running = [sample for sample in samples if not sample.done]
         watch.after(stepper, rng.sample(running, rng.randint(1, len(running))))
     finish(stepper, watch, samples)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The states of the recorded texts, by their row."""
+
+    states: Tensor
+
+    def encode(self, condition: Condition) -> Tensor:
+        assert isinstance(condition, str)
+        return self.states[int(condition)]
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("bundle")
+    return import_magnet(write_bundle(place / "official"), place / "imported").directory
+
+
+@pytest.mark.parametrize("name", [name for name, run in RUNS.items() if run["use_sampling"] and not run["prompt"]])
+def test_as_it_is_served(bundle: Path, name: str) -> None:
+    """What was recorded comes out of the decoder of an imported bundle, too, where a text was as long as its batch."""
+    io, cond, run = recorded("lm", f"gen.{name}."), recorded("lm", "cond."), RUNS[name]
+    card = read_config(bundle)
+    spec = MAGNeTFamily().spec("official", bundle, card)
+    sizes = replace(MAGNeTConfig.from_dict(card.architecture), span=run["span_len"])
+    network, codec = load_module(MAGNeT(sizes), bundle), load_encodec(tokenizer_directory(bundle, card))
+    text = Recorded(cond["t5_last_hidden_state"])
+    decoder = MAGNeTDecoder(spec, network, codec, text, noise=RecordedNoise.of([name]))
+    sampling = parse_architecture(Sampling, decoding_of(run).defaults, "decoding")
+    whole = [row for row in range(len(io["tokens"])) if cond["attention_mask"][row].all()]
+    assert whole
+    for row in whole:
+        request = GenerationRequest("generate", str(row), sampling, seed=list(RUNS).index(name), n=row + 1)
+        seq = decoder.admit(request)[row]
+        while (work := decoder.next_work(seq)) and work.kind is not Kind.FINISH:
+            decoder.run(work, [seq])
+        [made] = decoder.finish([seq])
+        wanted = io["tokens"][row].long()
+        assert torch.equal(torch.from_numpy(made.tokens).long(), wanted)
+        heard = load_encodec(tokenizer_directory(bundle, card)).decode(wanted.unsqueeze(0))[0]
+        close(torch.from_numpy(made.array.T.copy()), heard)
