@@ -107,11 +107,18 @@ def _sound(rng: Random, spec: DecoderSpec, seed: int, kept: list[str]) -> Ask:
         "span_arrangement": rng.choice(["nonoverlap", "stride1"]),
         "prompt": " ".join(rng.sample(spec.words, 2)),
         "loop": rng.random() < 0.3,
+        "guidance_share": rng.choice([1.0, 1.0, 0.5]),
+        "reuse": rng.choice([0, 0, 1, 3]),
+        "rescoring": rng.choice([0.0, 0.0, 0.4]),
     }
+    begun = {"head_start": rng.choice([0.0, 0.0, most / 5])}
+    if "head_start" not in spec.parameters:  # there is no twin
+        begun = {}
+        del fields["rescoring"]
     steps = [rng.randint(1, 5) for _ in range(spec.grid[0])]
     if rng.random() < 0.6:
         fields["duration"] = round(most * rng.uniform(0.5, 1.0), 2)
-        return Ask("generations", {**fields, "codebook_steps": steps}, group="audio")
+        return Ask("generations", {**fields, **begun, "codebook_steps": steps}, group="audio")
     fields |= {"codebook_steps": ",".join(map(str, steps)), "ranges": f"{most / 8}-{most / 4}"}
     if rng.random() < 0.5:
         return Ask("edits", {**fields, "audio_id": rng.choice(kept)}, group="audio")

@@ -63,7 +63,7 @@ def random_magnet(path: Path) -> Path:
     network = MAGNeTConfig(
         codebook_size=64, frame_rate=50, seconds=1.0, dim=128, depth=2, heads=4, text_dim=32, text_encoder="", terms=6
     )
-    return tiny_magnet_checkpoint(path, "random-magnet", network=network, codec=codec)
+    return tiny_magnet_checkpoint(path, "random-magnet", network=network, codec=codec, twin=True)
 
 
 RANDOM = {"random-maskgit": random_maskgit, "random-mar": random_mar, "random-magnet": random_magnet}
@@ -245,13 +245,18 @@ def random_sound(rng: Random, spec: DecoderSpec, seed: int) -> GenerationRequest
         top_k=rng.choice([0, 0, 7]),
         span_arrangement=rng.choice(["nonoverlap", "stride1"]),
         span_scoring=rng.choice(["max", "prod"]),
+        guidance_share=rng.choice([1.0, 1.0, 0.5]),
+        reuse=rng.choice([0, 0, 1, 3]),
+        full_first=rng.choice([0, 1]),
+        rescoring=rng.choice([0.0, 0.0, 0.4]) if "rescoring" in spec.parameters else 0.0,
     )
     request = GenerationRequest(
         "generate", tuple(sorted(rng.sample(range(len(spec.vocabulary)), 2))), sampling, seed, rng.choice([1, 1, 1, 3]),
         frames=rng.choice([0, 21, 30]), loop=rng.random() < 0.3, partials=rng.choice([0, 0, 2]),
     )  # fmt: skip
     if rng.random() < 0.6:
-        return request
+        start = rng.choice([0.0, 0.0, 0.2]) if "head_start" in spec.parameters else 0.0
+        return replace(request, sampling=replace(sampling, head_start=start))
     wave = np.random.default_rng(seed).uniform(-0.3, 0.3, (30 * spec.sound.hop, 1)).astype(np.float32)
     mask = np.zeros(len(wave), bool)
     mask[len(wave) // 3 : len(wave) // 2] = True
