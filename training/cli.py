@@ -212,7 +212,8 @@ def evaluate(
     from training.commands.evaluate_sound import Listening, is_sound, measure_sound
 
     if is_sound(checkpoint):
-        listening = Listening(checkpoint, data_dir or Path("runs/loops"), count or 200, seed, out)
+        place = data_dir or Path("runs/loops")
+        listening = Listening(checkpoint, place, count or 200, seed, dict(map(_pair, change or [])), write, out)
         Console().print_json(json.dumps(measure_sound(listening)))
         return
     changes = dict(map(_pair, change or []))

@@ -1,32 +1,38 @@
 """`maskserve-train evaluate` of a codec, a generator of loops, or its autoregressive twin."""
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from models.architecture import parse_architecture
 from models.captions import indices
 from models.checkpoint import CheckpointConfig, read_config, tokenizer_directory
 from models.magnet.config import MAGNeTConfig
 from models.magnet.consistency import TWIN_FAMILY
 from models.magnet.decoder import MAGNeTDecoder
+from models.magnet.family import FAMILY
 from models.magnet.network import MAGNeT
 from models.spec import Sampling
 from models.tokenizers.encodec import EnCodec, load_encodec
 from models.tokenizers.encodec_config import KIND
 from models.weights import load_module
+from training.data.loops import RATE
 from training.data.sounds import MOST_TERMS, SoundSet
 from training.evaluate.classifier import Classifier
 from training.evaluate.loops import listener_in, training_loops, unheard
 from training.evaluate.nearest import nearest_loops
+from training.evaluate.report import changed
 from training.evaluate.sampling import load_decoder
-from training.evaluate.sounds import codec_scores, sample_scores, waves_of
+from training.evaluate.sound_card import Shown, describe_sounds
+from training.evaluate.sounds import codec_scores, rebuilt, sample_scores, waves_of
 from training.sampled_sounds import begin_sounds, manner_of, sample_sounds
 
-FAMILIES = (KIND, "magnet", TWIN_FAMILY)
+FAMILIES = (KIND, FAMILY, TWIN_FAMILY)
+SHOWN = 6
 Make = Callable[[list[tuple[int, ...]], int], Tensor]  # terms of every sound, first seed -> waves [N, 1, S]
 
 
@@ -38,6 +44,8 @@ class Listening:
     data_dir: Path
     count: int = 200
     seed: int = 0
+    changes: Mapping[str, str] | None = None  # of sampling values
+    write: bool = False
     out: Path | None = None
 
 
@@ -49,6 +57,8 @@ def is_sound(checkpoint: Path) -> bool:
 def measure_sound(what: Listening) -> dict[str, Any]:
     """Scores against loops that nothing was trained on. Raises CheckpointError, MissingDataError."""
     config = read_config(what.checkpoint)
+    if what.write and config.family != FAMILY:
+        raise ValueError("--write is for generators; a codec's numbers are in the card of its generator")
     listener = listener_in(what.data_dir)
     first = 2 * what.seed * what.count
     sets = {
@@ -61,25 +71,46 @@ def measure_sound(what: Listening) -> dict[str, Any]:
         "codec_held_out_pairs": codec_scores(codec, *sets["held_out_pairs"], listener),
     }
     if config.family != KIND:
-        make = _maker(what.checkpoint, config, codec)
+        make, how = _maker(what.checkpoint, config, codec, what.changes or {})
+        scores["sampling"] = how
         for name, (asked, others) in sets.items():
             scores[name], made = _samples(make, config, asked.captions, others, listener, what.seed)
             if name == "samples":
                 scores["nearest_training_loop"] = nearest_loops(made, training_loops(what.data_dir), listener)
+                shown = _shown(asked, codec, made)
     if what.out is not None:
         what.out.write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
+    if what.write:
+        describe_sounds(what.checkpoint, scores, shown, RATE)
     return scores
 
 
-def _maker(place: Path, config: CheckpointConfig, codec: EnCodec) -> Make:
-    """By the generator as it is served, or by a twin alone."""
+def _shown(asked: SoundSet, codec: EnCodec, made: Tensor) -> list[Shown]:
+    """The first sound of each of some instruments."""
+    firsts = {caption.split()[0]: at for at, caption in reversed(list(enumerate(asked.captions)))}
+    rows = sorted(firsts.values())[:SHOWN]
+    real = waves_of(asked)[rows][..., : made.shape[-1]]
+    again, _ = rebuilt(codec, real)
+    return [Shown(asked.captions[row], *waves) for row, *waves in zip(rows, real, again, made[rows], strict=True)]
+
+
+def _maker(
+    place: Path, config: CheckpointConfig, codec: EnCodec, changes: Mapping[str, str]
+) -> tuple[Make, dict[str, Any]]:
+    """By the generator as it is served, or by a twin alone; and how. ValueError for a sampling value that is none."""
+    values = changed(changes)
     if config.family == TWIN_FAMILY:
         twin = load_module(MAGNeT(MAGNeTConfig.from_dict(config.architecture)), place).eval()
-        manner = manner_of(Sampling(**config.decoding))
-        return lambda asked, seed: begin_sounds(twin, codec, asked, manner, seed)
+        manner = manner_of(parse_architecture(Sampling, dict(config.decoding) | values, "decoding"))
+        return lambda asked, seed: begin_sounds(twin, codec, asked, manner, seed), asdict(manner)
     decoder = load_decoder(place)
     assert isinstance(decoder, MAGNeTDecoder)
-    return lambda asked, seed: sample_sounds(decoder, asked, decoder.spec.sampling, seed)
+    if "codebook_steps" in values:
+        values["num_inference_steps"] = sum(values["codebook_steps"])
+    stored = {name: value for name, value in asdict(decoder.spec.sampling).items() if name in decoder.spec.parameters}
+    sampling = parse_architecture(Sampling, stored | values, "decoding")
+    how = {name: value for name, value in asdict(sampling).items() if name in decoder.spec.parameters}
+    return lambda asked, seed: sample_sounds(decoder, asked, sampling, seed), how
 
 
 def _samples(

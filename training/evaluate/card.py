@@ -11,7 +11,11 @@ from training.evaluate.yardstick import FASHION
 
 SAMPLES, QUALITY = "Samples", "Quality"
 NAMED = 40  # words
-KINDS = {"maskgit": "MaskGIT over image tokens", "mar": "MAR over continuous image tokens"}
+KINDS = {
+    "maskgit": "MaskGIT over image tokens",
+    "mar": "MAR over continuous image tokens",
+    "magnet": "MAGNeT over ids of a codec",
+}
 CLOUDS = ("real", "samples", "blurred")
 NEIGHBOUR_SCORES = ("precision", "recall", "density", "coverage")
 

@@ -57,8 +57,8 @@ def describe(
     config = read_config(place)
     metrics = {key: scores[key] for key in KEPT}
     config = config.model_copy(update={"metrics": metrics})
-    _replace(place / CONFIG, config.model_dump_json(indent=2, exclude_none=True) + "\n")
-    _replace(place / "metrics.json", json.dumps(scores, indent=2) + "\n")
+    replace_text(place / CONFIG, config.model_dump_json(indent=2, exclude_none=True) + "\n")
+    replace_text(place / "metrics.json", json.dumps(scores, indent=2) + "\n")
 
     pictures = draw_samples(place, scores["sampling"], scores["seed"], pool)
     for name, run in (runs or {}).items():
@@ -75,10 +75,10 @@ def describe(
         name = place.resolve().name
         title = place.resolve().parent.name if name == "checkpoint" else name  # as the service names it
         text = card(title, config, sections | ({"Training": notes} if notes else {}))
-    _replace(path, text)
+    replace_text(path, text)
 
 
-def _replace(path: Path, text: str) -> None:
+def replace_text(path: Path, text: str) -> None:
     """Write a file in one step."""
     new = path.with_name(f".{path.name}.new")
     new.write_text(text, encoding="utf-8")
