@@ -183,7 +183,7 @@ def checkpoint_hash(directory: Path) -> str:
     for place in sorted(path.parent for path in directory.glob(f"*/{CONFIG}")):
         if tokenizer is None or not place.samefile(tokenizer):
             digest.update(f"{place.name}\n".encode())
-            _update(digest, place, ("*.safetensors", "*.bin"))
+            _update(digest, place, ("*.safetensors", "*.bin", "*.model", "*.txt", "tokenizer*.json"))
     return digest.hexdigest()[:HASH_DIGITS]
 
 

@@ -42,7 +42,10 @@ class GenerationRequest:
 
 
 class Kind(StrEnum):
+    """START: one of many forwards that a sequence needs before its first step."""
+
     ENCODE = "encode"
+    START = "start"
     STEP = "step"
     CHAIN = "chain"
     PREVIEW = "preview"

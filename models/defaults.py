@@ -65,6 +65,10 @@ def _check(sampling: Sampling, config: CheckpointConfig, limits: Limits) -> None
     for name in SHARES:
         if not 0.0 < getattr(sampling, name) <= 1.0:
             raise ValueError(f"decoding.{name} is {getattr(sampling, name)}, no share above 0 and up to 1")
+    if sampling.rescoring > 1.0:
+        raise ValueError(f"decoding.rescoring is {sampling.rescoring}, more than 1")
+    if sampling.head_start:
+        raise ValueError("decoding.head_start is for requests to ask for: edits, and short sounds, have none")
     if sampling.reuse > limits.max_reuse:
         raise ValueError(f"decoding.reuse is {sampling.reuse}, more than {limits.max_reuse}")
     if sampling.guidance_scale != 1.0 and not limits.guidable:

@@ -14,6 +14,8 @@ from models.magnet.sample import Turn
 from models.magnet.text import TextSource
 from models.magnet.twin import Beginning, Manner, Reading, Twin
 
+FLOAT = 4
+
 
 @dataclass(frozen=True)
 class Companion:
@@ -35,6 +37,15 @@ class Companion:
         """What its network makes of a prompt."""
         states = self.text.encode(condition)
         return None if states is None else self.twin.memory(states)
+
+    def bytes_for(self, frames: int, words: int, begins: bool) -> int:
+        """What a sound of `frames`, which it reads or - with `begins` - begins, holds while that is under way."""
+        config, branches = self.twin.network.config, 2
+        rows = frames + config.codebooks - 1
+        text = 2 * config.depth * words * config.dim
+        kept = branches * 2 * config.depth * config.dim * rows if begins else 0
+        read = rows * (config.dim * (8 + 2 * config.mlp_ratio) + config.codebook_size) + config.heads * rows * rows
+        return int(FLOAT * (text + kept + read))
 
     def beginning(self, request: GenerationRequest, key: int, frames: int) -> Beginning:
         """Of a sound of which nothing is there; its text is still to come."""

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from models.architecture import parse_architecture
 from models.checkpoint import CheckpointConfig, CheckpointError, read_config, tokenizer_directory
+from models.defaults import Limits, read_defaults
 from models.magnet.config import MAGNeTConfig
 from models.magnet.decoding import Decoding
 from models.spec import Sampling
@@ -13,6 +13,8 @@ TWIN = "twin"
 """The folder of a checkpoint that holds the generator's autoregressive twin."""
 TWIN_FAMILY = "magnet-twin"
 """Of its config.json."""
+TWIN_DRAWS = frozenset({"guidance_scale", "temperature", "top_k", "top_p"})
+"""What its decoding says."""
 
 
 def read_architectures(path: Path, config: CheckpointConfig) -> tuple[MAGNeTConfig, EnCodecConfig]:
@@ -40,10 +42,11 @@ def read_twin(place: Path, path: Path) -> tuple[MAGNeTConfig, Sampling]:
         raise CheckpointError(f"{place}: a {config.family} is no {TWIN_FAMILY}")
     try:
         sizes, of = MAGNeTConfig.from_dict(config.architecture), MAGNeTConfig.from_dict(own.architecture)
-        sampling = parse_architecture(Sampling, config.decoding, "decoding")
     except ValueError as error:
         raise CheckpointError(f"{place}: {error}") from None
-    for field in ("codebooks", "codebook_size", "frame_rate", "text_encoder", "terms"):
+    shared = () if sizes.terms else ("text_dim",)  # of what one encoder makes for both
+    sampling, _ = read_defaults(place, config, Limits(TWIN_DRAWS, max_steps=1, max_reuse=0))
+    for field in ("codebooks", "codebook_size", "frame_rate", "text_encoder", "terms", *shared):
         if getattr(sizes, field) != getattr(of, field):
             raise CheckpointError(
                 f"{place}: architecture.{field} is {getattr(sizes, field)}, but its generator has {getattr(of, field)}"

@@ -131,7 +131,7 @@ class MAGNeTDecoder:
         if not seq.encoded:
             return Work(Kind.ENCODE, "upload", 1)
         if seq.beginning is not None:
-            return Work(Kind.ENCODE, "beginning", seq.beginning.branches)
+            return Work(Kind.START, "beginning", seq.beginning.branches)
         if seq.step == seq.plan.steps:
             return Work(Kind.FINISH, "finish", 1)
         return Work(Kind.STEP, "step", seq.state.branches * seq.state.rows)
@@ -260,8 +260,11 @@ class MAGNeTDecoder:
         heard = frames + (2 * CONTEXT if request.loop else 0)
         sound = heard * self.sound.hop * self.codec.config.filters * 8  # a lone one passes the codec twice
         sampling = request.sampling
-        kept = 4 * config.depth * config.dim * frames * (bool(sampling.reuse) + bool(sampling.head_start))
-        return int(FLOAT * (text + request.n * (rows + attention + sound + kept)))
+        kept = 4 * config.depth * config.dim * frames if sampling.reuse else 0
+        more = 0
+        if self.companion is not None and (sampling.head_start or sampling.rescoring):
+            more = request.n * self.companion.bytes_for(frames, words, begins=bool(sampling.head_start))
+        return more + int(FLOAT * (text + request.n * (rows + attention + sound + kept)))
 
     def at_boundary(self, seq: Sequence) -> bool:
         """Between a cheap step and the one that it reuses there is none; what a twin began, it begins again."""

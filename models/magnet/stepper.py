@@ -98,6 +98,8 @@ class Stepper:
         some = [at for at, turn in enumerate(turns) if turn.sample.decoding.rescoring > 0.0]
         if self.reader is not None and some:
             views = self.reader([turns[at] for at in some], [drawn[at] for at in some])
+            if wrong := [at for at, view in zip(some, views, strict=True) if not view.isfinite().all()]:
+                raise NotFinite(wrong)
             for at, view in zip(some, views, strict=True):
                 shares[at] = rescored(shares[at], view, turns[at].sample.decoding.rescoring)
         return shares
@@ -105,6 +107,8 @@ class Stepper:
     def commit(self, turn: Turn, ids: Tensor, shares: Tensor) -> None:
         """ids [K, T] with what was drawn."""
         sample = turn.sample
+        if sample.full:  # what other branches had kept is of another codebook
+            sample.kept = sample.kept[: sample.branches]
         for kept in sample.kept[: sample.branches]:
             kept.ids = turn.ids
         sample.ids = ids

@@ -10,6 +10,7 @@ from models.decoder import Kind
 # or join, which keeps the step batches full; previews never take more than a fifth from steps.
 WEIGHTS: Mapping[Kind, float] = {
     Kind.ENCODE: 4.0,
+    Kind.START: 1.0,
     Kind.STEP: 1.0,
     Kind.CHAIN: 1.0,
     Kind.PREVIEW: 0.25,

@@ -298,6 +298,8 @@ class StepScheduler:
             if entry.due > entry.partials and seq.step < seq.steps_total:
                 self._look(entry)
             self._save(entry)
+        elif entry.lane.kind in (Kind.ENCODE, Kind.START):
+            entry.since = now  # what comes before a step says nothing of how fast steps are
         self._route(entry)
 
     def _save(self, entry: Entry) -> None:

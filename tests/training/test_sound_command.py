@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from models.catalogue import Catalogue
 from models.checkpoint import read_config
+from tests.tiny import tiny_magnet_checkpoint
 from training.cli import app
 from training.data.sound_folder import NoSounds, SoundShape, list_sounds, pieces, prepare_sounds
 
@@ -97,6 +98,26 @@ def test_captions_win_over_folders(folder: Path, tmp_path: Path) -> None:
     assert sum(told) == 2, "nothing is decoded again"
     prepare_sounds(listing, SoundShape(RATE, 0.5), *files, tell=told.append)
     assert sum(told) == 4
+
+
+def test_a_file_that_breaks_off_late_is_left_out(tmp_path: Path) -> None:
+    root = tmp_path / "mine"
+    wave = np.zeros(40 * RATE, np.float32)
+    wave[35 * RATE] = np.nan
+    root.mkdir()
+    soundfile.write(root / "b_broken.wav", wave, RATE, "FLOAT")
+    tone(root / "c_good.wav", 1.0)
+    files = (tmp_path / "waves.npy", tmp_path / "facts.json")
+    data = prepare_sounds(list_sounds(root), SoundShape(RATE, 1.0), *files, tell=lambda done: None)
+    assert (data.captions, data.files, list(data.skipped)) == (("c good",), 1, ["b_broken.wav"])
+    assert data.waves.shape == (1, RATE) and data.waves[0].any()
+
+
+def test_a_codec_of_another_rate_is_refused(folder: Path, tmp_path: Path) -> None:
+    place = tiny_magnet_checkpoint(tmp_path)
+    asked = ["sound", "--data", str(folder), "--out", str(tmp_path / "run"), "--rate", str(RATE), *SMALL]
+    result = CliRunner().invoke(app, [*asked, "--tokenizer", str(place / "tokenizer")])
+    assert "8000 samples a second, the codec 64" in str(result.exception)
 
 
 def test_loose_files_are_called_by_their_names(tmp_path: Path) -> None:

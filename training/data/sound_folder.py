@@ -96,17 +96,22 @@ def prepare_sounds(
     captions: list[str] = []
     files = 0
     waves.parent.mkdir(parents=True, exist_ok=True)
+    facts.unlink(missing_ok=True)  # they come last, once the sounds are theirs
     raw = waves.with_name(f".{waves.name}.raw")
     with raw.open("wb") as out:
         for path, caption in listing.captions.items():
-            before = len(captions)
+            begin, found = out.tell(), 0
             try:
                 for piece in pieces(path, shape):
                     out.write(piece.tobytes())
-                    captions.append(caption)
+                    found += 1
             except ValueError as error:
                 skipped[path.relative_to(listing.folder).as_posix()] = str(error)
-            files += len(captions) > before
+                out.seek(begin)  # what was read before it broke
+                out.truncate()
+                found = 0
+            captions += [caption] * found
+            files += found > 0
             tell(1)
     if not captions:
         why = next((f": {name} {reason}" for name, reason in skipped.items()), "")

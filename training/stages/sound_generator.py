@@ -102,8 +102,10 @@ def train_sound_generator(
 
 
 def fitted(sizes: MAGNeTConfig, data: SoundSet, codec: EnCodec) -> MAGNeTConfig:
-    """With what follows from the sounds and their codec."""
+    """With what follows from the sounds and their codec. Raises ValueError where these do not fit."""
     of = codec.config
+    if data.rate != of.sample_rate:
+        raise ValueError(f"the sounds have {data.rate} samples a second, the codec {of.sample_rate}")
     return replace(
         sizes,
         codebooks=of.codebooks,

@@ -128,7 +128,7 @@ def test_an_edit_makes_the_frames_that_its_mask_touches(decoder: MAGNeTDecoder, 
 
 def test_a_longer_edit_is_a_continuation(decoder: MAGNeTDecoder) -> None:
     [seq] = admit(decoder, replace(EDIT, mask=np.zeros_like(MASK), frames=16))
-    assert (~seq.state.known).nonzero().flatten().tolist() == [13, 14, 15]
+    assert (~seq.state.known).nonzero().flatten().tolist() == [12, 13, 14, 15], "the half token, too"
     run(decoder, seq)
     assert (seq.state.ids < decoder.config.codebook_size).all()
 
@@ -188,6 +188,24 @@ def test_a_saved_state_goes_on_elsewhere(decoder: MAGNeTDecoder, request_: Gener
     run(decoder, resumed)
     assert torch.equal(resumed.state.ids, whole.state.ids)
     assert torch.equal(resumed.state.written, whole.state.written) and resumed.known == whole.known
+
+
+RISING = with_sampling(EDIT, reuse=3, guidance_scale=1.0, guidance_end=4.0, span_arrangement="stride1")
+"""The first step of every codebook has one branch, those after it have two."""
+
+
+def test_branches_that_come_later_find_nothing_of_another_codebook(decoder: MAGNeTDecoder) -> None:
+    [whole] = admit(decoder, RISING)
+    run(decoder, whole)
+    [part] = admit(decoder, RISING)
+    while decoder.next_work(part).kind is not Kind.FINISH:  # type: ignore[union-attr]
+        if decoder.at_boundary(part):
+            resumed = decoder.restore(RISING, 0, decoder.save(part))
+            assert isinstance(resumed, MAGNeTSequence)
+            run(decoder, resumed)
+            assert torch.equal(resumed.state.ids, whole.state.ids)
+            torch.testing.assert_close(resumed.state.scores, whole.state.scores, atol=0.0, rtol=0.0)
+        advance(decoder, [part])
 
 
 def test_a_state_with_kept_rows_is_saved_between_groups(decoder: MAGNeTDecoder) -> None:
@@ -345,6 +363,31 @@ def test_a_failing_beginning_stays_with_its_owner(paired: MAGNeTDecoder) -> None
     with pytest.raises(PoisonedRows) as caught:
         advance(paired, [good, bad])
     assert caught.value.sequences == [bad]
+    [lone] = admit(paired, BEGUN)
+    assert torch.equal(run(paired, good).state.ids, run(paired, lone).state.ids)
+
+
+def test_a_judgement_that_is_no_number_is_a_failure(paired: MAGNeTDecoder) -> None:
+    good, bad = admit(paired, FINE, with_sampling(replace(FINE, seed=9), rescoring=0.5))
+    for seq in (good, bad):
+        advance(paired, [seq])
+    assert bad.state.judged_text is not None
+    bad.state.judged_text = bad.state.judged_text * torch.nan
+    with pytest.raises(PoisonedRows) as caught:
+        advance(paired, [good, bad])
+    assert caught.value.sequences == [bad] and good.step == bad.step == 0
+
+
+def test_memory_counts_the_twin(paired: MAGNeTDecoder) -> None:
+    """At least what is held while it begins a sound."""
+    [seq] = admit(paired, BEGUN)
+    for _ in range(3):
+        advance(paired, [seq])
+    assert seq.beginning is not None and seq.beginning.text is not None
+    held = [kept.kv for kept in seq.beginning.kept] + [seq.beginning.text]
+    extra = paired.memory(BEGUN) - paired.memory(with_sampling(BEGUN, head_start=0.0))
+    assert extra >= sum(t.nbytes for t in held)
+    assert paired.memory(with_sampling(FINE, rescoring=0.5)) > paired.memory(FINE)
 
 
 def test_a_twin_belongs_to_its_generator(tmp_path: Path) -> None:
@@ -357,6 +400,8 @@ def test_a_twin_belongs_to_its_generator(tmp_path: Path) -> None:
         ({"architecture": card["architecture"] | {"codebooks": 3}}, "codebooks is 3, but its generator has 4"),
         ({"architecture": card["architecture"] | {"seconds": 1.0}}, "seconds is 1.0, but its generator has 2.0"),
         ({"decoding": {"heat": 1}}, "decoding"),
+        ({"decoding": {"temperature": -1.0}}, "temperature is -1.0"),
+        ({"decoding": {"reuse": 1}}, "reuse has no effect"),
     ]:
         (place / "twin" / "config.json").write_text(json.dumps(card | change))
         assert checkpoint_hash(place) != before

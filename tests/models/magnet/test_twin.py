@@ -9,7 +9,7 @@ from torch import Tensor
 from models.decoding.noise import CounterNoise
 from models.layers.linear import pack_linears
 from models.magnet.config import MAGNeTConfig
-from models.magnet.delayed import delayed
+from models.magnet.delayed import delayed, told
 from models.magnet.failure import NotFinite
 from models.magnet.network import MAGNeT
 from models.magnet.pack import Branch
@@ -82,6 +82,26 @@ def test_it_finds_likely_what_it_would_have_said(twin: Twin) -> None:
         assert float(twin.read([Reading(changed, last, text)])[0][-1]) <= float(sure[-1]) + 1e-6
 
 
+@torch.inference_mode()
+@pytest.mark.parametrize("codebook", range(CONFIG.codebooks))
+def test_every_token_is_judged_by_the_row_that_tells_it(twin: Twin, codebook: int) -> None:
+    ids, text = torch.randint(CONFIG.codebook_size, (CONFIG.codebooks, 7)), text_of(twin.network)
+    known = ids.clone()
+    known[codebook + 1 :] = CONFIG.mask_id
+    rows = delayed(known, CONFIG.mask_id)
+    [found] = twin.read([Reading(ids, codebook, text)])
+    seen = set()
+    for row in range(rows.shape[1]):
+        before = rows[:, : row + 1]
+        [features] = twin._features([Branch(before, 0, torch.tensor([row]), text, causal=True)])
+        for told_codebook, frame in told(row, *ids.shape):
+            if told_codebook == codebook:
+                shares = twin.network.logits(features, codebook)[0].softmax(dim=-1)
+                torch.testing.assert_close(found[frame], shares[ids[codebook, frame]], atol=1e-6, rtol=1e-4)
+                seen.add(frame)
+    assert seen == set(range(7))
+
+
 def test_codebooks_behind_the_one_that_is_read_do_not_count(twin: Twin) -> None:
     ids = torch.randint(CONFIG.codebook_size, (CONFIG.codebooks, 12))
     other = ids.clone()
@@ -117,7 +137,9 @@ def test_sounds_in_any_company_are_those_of_lone_ones(twin: Twin, threads: int) 
 
 def test_numbers_that_are_none_change_nothing(twin: Twin) -> None:
     sound = begin(twin, 0, text=text_of(twin.network) * torch.nan)
+    good = begin(twin, 1)
     with pytest.raises(NotFinite) as caught:
-        twin.step([begin(twin, 1), sound])
-    assert caught.value.rows == [1]
+        twin.step([good, sound])
+    assert caught.value.rows == [1] and good.row == 0
+    assert torch.equal(run(twin, good), run(twin, begin(twin, 1))), "its neighbour goes on"
     assert sound.row == 0 and (sound.ids == CONFIG.mask_id).all()
