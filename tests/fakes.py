@@ -65,6 +65,7 @@ class ToySequence(Sequence):
     encoded: bool = True
     finished: bool = False
     links: int = 0  # forwards that are left of the current step's chain
+    starting: int = 0  # that come before the first step
 
 
 @dataclass
@@ -73,7 +74,8 @@ class ToyDecoder:
 
     `poisoned` seeds raise PoisonedRows in `run`, `broken` ones RuntimeError, `refused` ones ValueError in `admit`
     and `unplaced` ones KeyError;
-    more rows than `oom_rows` raise MemoryError. With `chain` a step ends with that many forwards of another lane.
+    more rows than `oom_rows` raise MemoryError. With `chain` a step ends with that many forwards of another lane, with
+    `start` as many come before the first one.
     """
 
     spec: DecoderSpec = field(default_factory=toy_spec)
@@ -84,6 +86,7 @@ class ToyDecoder:
     unplaced: frozenset[int] = frozenset()
     oom_rows: int | None = None
     chain: int = 0
+    start: int = 0
     lane: Callable[[Sequence], str] = lambda seq: "step"
     calls: list[tuple[Kind, int]] = field(default_factory=list)
     live: set[ToySequence] = field(default_factory=set)
@@ -119,6 +122,7 @@ class ToyDecoder:
             raise ValueError(f"the plan reveals {plan.total} tokens, {unknown} are unknown")
         seq = ToySequence(request, sample, plan, known=self.length - unknown, total=self.length, tokens=tokens)
         seq.encoded = request.image is None
+        seq.starting = self.start
         self.live.add(seq)
         self.admitted += 1
         return seq
@@ -130,6 +134,8 @@ class ToyDecoder:
             return None
         if not seq.encoded:
             return Work(Kind.ENCODE, "encode", 1)
+        if seq.starting:
+            return Work(Kind.START, "start", 1)
         if seq.links:
             return Work(Kind.CHAIN, "chain", seq.plan.reveals[seq.step], seq.links)
         if seq.step == seq.plan.steps:
@@ -151,12 +157,14 @@ class ToyDecoder:
         for seq in own:
             if work.kind is Kind.ENCODE:
                 self._encode(seq)
+            elif work.kind is Kind.START:
+                seq.starting -= 1
             elif work.kind is Kind.CHAIN:
                 assert 1 <= work.times <= seq.links, "ran past the end of a chain"
                 seq.links -= work.times
             else:
                 seq.links = self.chain
-            if work.kind is not Kind.ENCODE and not seq.links:
+            if work.kind not in (Kind.ENCODE, Kind.START) and not seq.links:
                 self._step(seq)
 
     def _encode(self, seq: ToySequence) -> None:

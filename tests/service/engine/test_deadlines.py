@@ -62,6 +62,17 @@ def test_a_deadline_far_away_shortens_nothing() -> None:
     assert not report.shortened and Plan.parse(report.plan).steps == 16
 
 
+def test_what_comes_before_the_first_step_is_not_its_pace() -> None:
+    """Forty forwards, then sixteen steps: in time for both, and so is a neighbour that came with them."""
+    scheduler = scheduler_with(ToyDecoder(start=40))
+    now = simulate(scheduler, [(0.0, toy_ticket("warm", steps=16))]).ended
+    alone = simulate(scheduler, [(now, toy_ticket("b", steps=16))]).ended - now
+    now += alone
+    ticket = toy_ticket("a", steps=16, deadline=now + 1.2 * alone, allow_fewer_steps=True)
+    report = final(simulate(scheduler, [(now, ticket)]), "a").report
+    assert not report.shortened
+
+
 def test_nobody_else_is_ever_shortened() -> None:
     scheduler, now = warmed_up()
     script = [
