@@ -14,7 +14,8 @@ from models.mar.config import MARConfig
 from models.mar.network import MAR
 from models.maskgit.config import UViTConfig
 from models.maskgit.network import UViT
-from models.tokenizers.encodec import EnCodec
+from models.tokenizers.codec_config import CodecConfig
+from models.tokenizers.codecs import build_codec, codec_family
 from models.tokenizers.encodec_config import EnCodecConfig
 from models.tokenizers.kl import KLAutoencoder
 from models.tokenizers.kl_config import KLConfig
@@ -100,7 +101,7 @@ def tiny_magnet_checkpoint(
     name: str = "tiny-magnet",
     seed: int = 0,
     network: MAGNeTConfig | None = None,
-    codec: EnCodecConfig | None = None,
+    codec: CodecConfig | None = None,
     twin: bool = False,
 ) -> Path:
     """The same of the MAGNeT family: two seconds at 64 Hz, prompts of WORDS unless sizes are given."""
@@ -108,7 +109,7 @@ def tiny_magnet_checkpoint(
     encodec = codec or EnCodecConfig.preset("tiny")
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        generator, autoencoder, other = MAGNeT(sizes), EnCodec(encodec), MAGNeT(sizes)
+        generator, autoencoder, other = MAGNeT(sizes), build_codec(encodec), MAGNeT(sizes)
         for parameter in (*generator.parameters(), *other.parameters()):
             parameter.data.copy_(torch.randn_like(parameter) * (2.0 / parameter.shape[-1]) ** 0.5)
         for layer in autoencoder.quantizer.layers:
@@ -125,7 +126,7 @@ def tiny_magnet_checkpoint(
         **common,
     )
     save_checkpoint(directory, card, generator.state_dict(), torch.float32)
-    codec_card = CheckpointConfig(family="encodec", architecture=architecture_dict(encodec), **common)
+    codec_card = CheckpointConfig(family=codec_family(encodec), architecture=architecture_dict(encodec), **common)
     save_checkpoint(directory / "tokenizer", codec_card, autoencoder.state_dict(), torch.float32)
     if twin:
         other_card = {"family": "magnet-twin", "tokenizer": None, "decoding": {"guidance_scale": 2.0}, "quality": {}}

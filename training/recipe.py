@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from models.architecture import parse_architecture
 from models.magnet.config import MAGNeTConfig
-from models.tokenizers.encodec_config import EnCodecConfig
+from models.tokenizers.codec_config import CodecConfig
+from models.tokenizers.codecs import CODECS
 from training.generators import GENERATORS
 from training.generators.base import GeneratorKind
 from training.settings import (
@@ -55,9 +56,9 @@ class TokenizerStage:
 
 @dataclass(frozen=True)
 class CodecStage:
-    """Trains an EnCodec-shaped codec on sounds."""
+    """Trains a codec on sounds; `network` is of its kind's type."""
 
-    network: EnCodecConfig
+    network: CodecConfig
     train: TrainSettings
     objective: CodecSettings
 
@@ -171,9 +172,10 @@ def _tokenizer(values: Mapping[str, Any]) -> TokenizerStage:
 
 def _codec(values: Mapping[str, Any]) -> CodecStage:
     root = "codec"
-    _only(values, root, ("network", "train", "objective"))
+    _only(values, root, ("kind", "network", "train", "objective"))
+    kind = _named(CODECS, values.get("kind", "encodec"), f"{root}.kind")
     return CodecStage(
-        network=parse_architecture(EnCodecConfig, values["network"], f"{root}.network"),
+        network=parse_architecture(kind.config, values["network"], f"{root}.network"),
         train=parse_architecture(TrainSettings, values["train"], f"{root}.train"),
         objective=parse_architecture(CodecSettings, values.get("objective", {}), f"{root}.objective"),
     )

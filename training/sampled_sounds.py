@@ -14,7 +14,7 @@ from models.magnet.network import MAGNeT
 from models.magnet.text import TermRows
 from models.magnet.twin import Beginning, Manner, Twin
 from models.spec import DecoderSpec, Sampling, Sound
-from models.tokenizers.encodec import EnCodec
+from models.tokenizers.codec import Codec
 from training.data.sounds import MOST_TERMS
 
 
@@ -26,7 +26,7 @@ def copied(network: nn.Module) -> MAGNeT:
     return own.to(network.device).eval()
 
 
-def in_training(network: nn.Module, codec: EnCodec, sampling: Sampling) -> MAGNeTDecoder:
+def in_training(network: nn.Module, codec: Codec, sampling: Sampling) -> MAGNeTDecoder:
     """A decoder over copies of both networks, without a checkpoint directory behind it."""
     own, of = copied(network), codec.config
     sizes = own.config
@@ -85,7 +85,7 @@ def manner_of(sampling: Sampling) -> Manner:
 
 
 def begin_sounds(
-    network: MAGNeT, codec: EnCodec, asked: list[tuple[int, ...]], manner: Manner, seed: int = 0, batch: int = 8
+    network: MAGNeT, codec: Codec, asked: list[tuple[int, ...]], manner: Manner, seed: int = 0, batch: int = 8
 ) -> Tensor:
     """Waves [N, 1, S] by a twin alone, one row after the other; sample i has seed `seed + i`. Packs `network`."""
     if network.device.type == "cpu" and torch.backends.mkldnn.is_available():

@@ -135,7 +135,9 @@ class PerceptualSettings:
 
 @dataclass(frozen=True)
 class CodecSettings:
-    """A codec's losses: shares of the gradient at its output, but for `commitment`, which is a weight.
+    """A codec's losses: shares of the gradient at what its decoder makes, but for `commitment`, which is a weight.
+
+    `spectrum` is of codecs whose decoders make spectra; these may do without `l1`, `mel` and `stft` of waveforms.
 
     `crop_seconds` of a sound at a time; codes stand between encoder and decoder from the share `quantized_from` of the
     run on; `windows` and `width` of the discriminator, which judges from the share
@@ -144,6 +146,7 @@ class CodecSettings:
     """
 
     crop_seconds: float = 1.0
+    spectrum: float = 2.0
     l1: float = 0.1
     mel: float = 2.0
     stft: float = 2.0

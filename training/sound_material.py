@@ -9,7 +9,7 @@ import numpy as np
 from accelerate import Accelerator
 
 from models.checkpoint import DataSource
-from training.data.loops import RATE, Renderer, find_font, render_loops
+from training.data.loops import EDITION, RATE, Renderer, find_font, render_loops
 from training.data.sounds import SoundSet
 from training.progress import counted
 from training.where import Where
@@ -40,6 +40,8 @@ def load_sounds(name: str, where: Where, accelerator: Accelerator) -> SoundMater
     told = json.loads((place / CAPTIONS).read_text(encoding="utf-8"))
     if told.get("name", name) != name:
         raise ValueError(f"{place} holds the sounds {told['name']!r}, not {name!r}")
+    if told.get("edition") != EDITION:
+        raise ValueError(f"{place} holds loops that are played in another way by now: take them away")
     return SoundMaterial(SoundSet(waves, tuple(told["captions"]), RATE), source(told["font"]))
 
 
@@ -51,7 +53,7 @@ def _render(place: Path, name: str) -> None:
     with counted("loops", count) as tell:
         waves, captions = render_loops(0, count, SECONDS, tell=tell)
     np.save(place / WAVES, waves)
-    told = {"name": name, "captions": captions, "font": font.resolve().name}
+    told = {"name": name, "edition": EDITION, "captions": captions, "font": font.resolve().name}
     (place / CAPTIONS).write_text(json.dumps(told), encoding="utf-8")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from accelerate import Accelerator
 
 from models.checkpoint import DataSource
+from models.tokenizers.spectral_config import SpectralConfig
 from training import processes
 from training.data.sound_folder import PreparedSounds, SoundShape, list_sounds, prepare_sounds
 from training.data.sounds import SoundSet
@@ -17,14 +18,9 @@ from training.runs import run_sounds
 from training.sound_material import CAPTIONS, WAVES, SoundMaterial
 from training.where import Where
 
-RATIOS: Mapping[int, tuple[int, ...]] = {
-    8000: (4, 5, 8),
-    16000: (2, 4, 5, 8),
-    24000: (3, 4, 5, 8),
-    32000: (4, 4, 5, 8),
-    48000: (4, 5, 6, 8),
-}
-"""Strides of the codec for 50 tokens a second: the widest where the rate is highest, which takes the least time."""
+RATES = (8000, 16000, 24000, 32000, 48000)
+WINDOW = 0.064
+"""Seconds of a spectrum, of which there are two in each of 50 tokens a second."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +45,18 @@ def plan(job: SoundsJob) -> Recipe:
     """The recipe with the sizes of the sounds. Raises ValueError."""
     if job.out.resolve().is_relative_to(job.data.resolve()):
         raise ValueError(f"--out {job.out} lies inside --data {job.data}: its sounds would become training data")
-    if job.rate not in RATIOS:
-        raise ValueError(f"--rate is {', '.join(map(str, RATIOS))}, not {job.rate}")
+    if job.rate not in RATES:
+        raise ValueError(f"--rate is {', '.join(map(str, RATES))}, not {job.rate}")
     if not 0.5 <= job.seconds <= 60.0:
         raise ValueError(f"--seconds is 0.5 to 60, not {job.seconds:g}")
-    sizes = {"codec.network.sample_rate": str(job.rate), "codec.network.ratios": str(list(RATIOS[job.rate]))}
-    return read_recipe(job.recipe, {**sizes, **job.changes})
+    recipe = read_recipe(job.recipe, job.changes)
+    if recipe.codec is not None and isinstance(recipe.codec.network, SpectralConfig):
+        sizes = {"sample_rate": job.rate, "stride": job.rate // 100, "window": round(job.rate * WINDOW)}
+        named = {f"codec.network.{name}": str(size) for name, size in sizes.items()}
+        return read_recipe(job.recipe, named | job.changes)
+    if recipe.codec is not None and recipe.codec.network.sample_rate != job.rate:
+        raise ValueError(f"--rate is {job.rate}, but codec.network.sample_rate {recipe.codec.network.sample_rate}")
+    return recipe
 
 
 def prepared(job: SoundsJob) -> PreparedSounds:

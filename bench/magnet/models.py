@@ -16,7 +16,8 @@ from models.magnet.consistency import TWIN, TWIN_FAMILY
 from models.magnet.decoder import MAGNeTDecoder
 from models.magnet.network import MAGNeT
 from models.spec import Sampling
-from models.tokenizers.encodec import EnCodec
+from models.tokenizers.codec_config import CodecConfig
+from models.tokenizers.codecs import build_codec, codec_family
 from models.tokenizers.encodec_config import EnCodecConfig
 from models.weights import save_checkpoint
 
@@ -34,7 +35,7 @@ OFFICIAL_CODEC = replace(CODEC, sample_rate=32000, ratios=(8, 5, 4, 4), codebook
 """A small stand-in with its rate: only steps are measured."""
 
 
-def random_checkpoint(place: Path, sizes: MAGNeTConfig, codec: EnCodecConfig) -> Path:
+def random_checkpoint(place: Path, sizes: MAGNeTConfig, codec: CodecConfig) -> Path:
     """Write a servable directory with random weights, a twin of the same size in it."""
     torch.manual_seed(0)
     card = CheckpointConfig(
@@ -48,10 +49,12 @@ def random_checkpoint(place: Path, sizes: MAGNeTConfig, codec: EnCodecConfig) ->
     save_checkpoint(place, card, MAGNeT(sizes).state_dict())
     other = {"family": TWIN_FAMILY, "tokenizer": None, "decoding": {"guidance_scale": 3.0}}
     save_checkpoint(place / TWIN, card.model_copy(update=other), MAGNeT(sizes).state_dict())
-    autoencoder = EnCodec(codec)
+    autoencoder = build_codec(codec)
     for layer in autoencoder.quantizer.layers:
         layer.codebook.embed.normal_()
-    codec_card = CheckpointConfig(family="encodec", architecture=architecture_dict(codec), licence="Apache-2.0")
+    codec_card = CheckpointConfig(
+        family=codec_family(codec), architecture=architecture_dict(codec), licence="Apache-2.0"
+    )
     save_checkpoint(place / "tokenizer", codec_card, autoencoder.state_dict())
     return place
 

@@ -7,7 +7,8 @@ from models.defaults import Limits, read_defaults
 from models.magnet.config import MAGNeTConfig
 from models.magnet.decoding import Decoding
 from models.spec import Sampling
-from models.tokenizers.encodec_config import EnCodecConfig, read_encodec
+from models.tokenizers.codec_config import CodecConfig
+from models.tokenizers.codecs import read_codec
 
 TWIN = "twin"
 """The folder of a checkpoint that holds the generator's autoregressive twin."""
@@ -17,7 +18,7 @@ TWIN_DRAWS = frozenset({"guidance_scale", "temperature", "top_k", "top_p"})
 """What its decoding says."""
 
 
-def read_architectures(path: Path, config: CheckpointConfig) -> tuple[MAGNeTConfig, EnCodecConfig]:
+def read_architectures(path: Path, config: CheckpointConfig) -> tuple[MAGNeTConfig, CodecConfig]:
     """The sizes of network and codec, once they are known to fit each other.
 
     CheckpointError, in one line that names the directory, for wrong fields or sizes that disagree.
@@ -58,9 +59,9 @@ def read_twin(place: Path, path: Path) -> tuple[MAGNeTConfig, Sampling]:
     return sizes, sampling
 
 
-def fitting_codec(path: Path, network: MAGNeTConfig, place: Path) -> EnCodecConfig:
+def fitting_codec(path: Path, network: MAGNeTConfig, place: Path) -> CodecConfig:
     """The sizes of the codec in `place`. CheckpointError, which names `path`, where `network` needs another one."""
-    codec = read_encodec(place)
+    codec = read_codec(place)
     for field in ("codebooks", "codebook_size", "frame_rate"):
         own, other = getattr(network, field), getattr(codec, field)
         if own != other:

@@ -29,7 +29,7 @@ from models.magnet.stepper import Stepper
 from models.magnet.text import TextSource
 from models.magnet.twin import Beginning
 from models.spec import DecoderSpec, Sound
-from models.tokenizers.encodec import EnCodec
+from models.tokenizers.codec import Codec
 
 FLOAT = 4
 CONTEXT = 50
@@ -62,7 +62,7 @@ class MAGNeTDecoder:
         self,
         spec: DecoderSpec,
         network: MAGNeT,
-        codec: EnCodec,
+        codec: Codec,
         text: TextSource,
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,

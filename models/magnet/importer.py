@@ -18,7 +18,7 @@ from models.magnet.decoding import Decoding
 from models.magnet.network import MAGNeT
 from models.official import shape_of
 from models.staging import fresh_directory
-from models.tokenizers.encodec_config import read_encodec
+from models.tokenizers.codecs import read_codec
 from models.tokenizers.encodec_importer import import_encodec
 from models.weights import save_checkpoint
 
@@ -98,7 +98,7 @@ def import_magnet(
         codec = tokenizer or place / TOKENIZER
         if tokenizer is None:
             import_encodec(source.parent / CODEC, codec, licence)
-        config, decoding, found = read_magnet(source, read_encodec(codec).frame_rate)
+        config, decoding, found = read_magnet(source, read_codec(codec).frame_rate)
         fitting_codec(source, config, codec)
         card = CheckpointConfig(
             family="magnet",

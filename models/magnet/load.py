@@ -13,7 +13,7 @@ from models.magnet.network import MAGNeT
 from models.magnet.text import TermRows, TextEncoder, TextSource
 from models.magnet.twin import Manner
 from models.spec import DecoderSpec
-from models.tokenizers.encodec import load_encodec
+from models.tokenizers.codecs import load_codec
 from models.weights import load_module
 
 TEXT = "text_encoder"
@@ -25,7 +25,7 @@ def load_decoder(spec: DecoderSpec, path: Path, device: str, dtype: str) -> MAGN
     config = read_config(path)
     sizes, _ = read_architectures(path, config)
     network, numbers = load_module(MAGNeT(sizes), path), getattr(torch, dtype)
-    codec = load_encodec(tokenizer_directory(path, config))
+    codec = load_codec(tokenizer_directory(path, config))
     text = TermRows(network.terms) if sizes.terms else _encoder(path, sizes, device)
     companion = _companion(path / TWIN, path, text, device, numbers) if (path / TWIN).is_dir() else None
     return MAGNeTDecoder(spec, network, codec, text, device, numbers, companion=companion)

@@ -2,23 +2,19 @@
 
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
-from models.architecture import Architecture
-from models.checkpoint import CheckpointError, read_config
-
-KIND = "encodec"
+from models.tokenizers.codec_config import CodecConfig
 
 
 @dataclass(frozen=True)
-class EnCodecConfig(Architecture):
+class EnCodecConfig(CodecConfig):
     """Architecture of an `EnCodec` (arXiv 2210.13438); the defaults are the published music codec.
 
-    `sample_rate` is in Hz; `ratios` are the decoder's strides, in its order. Each of `codebooks` refines what those
-    before it leave. `pad_mode` is what convolutions see beyond both ends, which no weight shows.
+    `ratios` are the decoder's strides, in its order; `pad_mode` is what convolutions see beyond both ends, which no
+    weight shows.
     """
 
     sample_rate: PositiveInt = 32000
@@ -40,24 +36,12 @@ class EnCodecConfig(Architecture):
     codebook_size: PositiveInt = 2048
 
     def __post_init__(self) -> None:
-        if self.codebook_size & (self.codebook_size - 1):
-            raise ValueError(f"codebook_size {self.codebook_size} is no power of two")
-        if self.sample_rate < self.hop:
-            raise ValueError(f"sample_rate {self.sample_rate} is less than the {self.hop} samples of a token")
+        self.check()
 
     @property
     def hop(self) -> int:
         """Samples of a token."""
         return prod(self.ratios)
-
-    @property
-    def frame_rate(self) -> int:
-        """Whole tokens of a second."""
-        return self.sample_rate // self.hop
-
-    def frames(self, samples: int) -> int:
-        """Tokens of a waveform: the last may reach beyond its end."""
-        return -(-samples // self.hop)
 
 
 EnCodecConfig.presets = {
@@ -67,14 +51,3 @@ EnCodecConfig.presets = {
         "sample_rate": 64, "dimension": 8, "filters": 4, "ratios": (4, 2), "lstm_layers": 1, "codebook_size": 32,
     },
 }  # fmt: skip
-
-
-def read_encodec(place: Path) -> EnCodecConfig:
-    """The sizes of the tokenizer directory `place`; CheckpointError, in one line, for anything else."""
-    card = read_config(place)
-    if card.family != KIND:
-        raise CheckpointError(f"{place}: a {card.family} is no {KIND}")
-    try:
-        return EnCodecConfig.from_dict(card.architecture)
-    except ValueError as error:
-        raise CheckpointError(f"{place}: {error}") from None

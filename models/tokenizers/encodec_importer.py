@@ -11,8 +11,9 @@ from models.audiocraft import SETTINGS, Exported
 from models.checkpoint import CheckpointConfig, CheckpointError
 from models.importing import UNKNOWN_LICENCE, Imported, forbids_commerce
 from models.keys import Rules, renamed, translate
+from models.tokenizers.codecs import codec_family
 from models.tokenizers.encodec import EnCodec
-from models.tokenizers.encodec_config import KIND, EnCodecConfig
+from models.tokenizers.encodec_config import EnCodecConfig
 from models.weights import save_checkpoint
 
 OFFICIAL: Rules = (
@@ -94,7 +95,7 @@ def import_encodec(
     """Write the tokenizer directory `out` from an official file, as `read_encodec_export` reads it."""
     config, state = read_encodec_export(source)
     card = CheckpointConfig(
-        family=KIND,
+        family=codec_family(config),
         architecture=architecture_dict(config),
         training={"imported_from": source.name},
         licence=licence,

@@ -107,8 +107,9 @@ async def test_files_are_those_of_a_lone_request(checkpoint: Path, threads: int)
             mixes = [_mix(live, asks, wanted, room, seed) for seed in range(count)]
             wrong = [line for lines in await asyncio.gather(*mixes) for line in lines]
         assert not wrong, f"{len(wrong)} differ, first: {wrong[0]}"
+        live.wait_idle()  # the last to hang up may still be on its way out
         log = list(live.engine.scheduler.log)
-        assert live.engine.idle() and live.engine.scheduler.memory == 0
+        assert live.engine.scheduler.memory == 0
     assert_batched(log, entry.spec)
 
 

@@ -122,7 +122,7 @@ def test_a_stray_text_file_is_no_caption(tmp_path: Path) -> None:
     for at in range(5):
         draw("red", "top", at).save(tmp_path / f"{at}.png")
     (tmp_path / "3.txt").write_text("0 0.5 0.5")
-    with pytest.raises(BadCaptions, match=r"1 of 5 pictures .*is that a caption\?"):
+    with pytest.raises(BadCaptions, match=r"1 of 5 files .*is that a caption\?"):
         list_folder(tmp_path)
 
 

@@ -16,7 +16,11 @@ from training.data.sound_folder import NoSounds, SoundShape, list_sounds, pieces
 
 RATE = 8000
 CHANGES = {
-    "codec.network.filters": 2,
+    "codec.network.encoder_width": 8,
+    "codec.network.decoder_width": 8,
+    "codec.network.encoder_depths": [1, 1],
+    "codec.network.decoder_depths": [1, 1],
+    "codec.network.rounds": 2,
     "codec.network.dimension": 8,
     "codec.network.codebook_size": 32,
     "codec.objective.crop_seconds": 0.25,

@@ -17,8 +17,8 @@ from models.magnet.decoder import MAGNeTDecoder
 from models.magnet.family import FAMILY
 from models.magnet.network import MAGNeT
 from models.spec import Sampling
-from models.tokenizers.encodec import EnCodec, load_encodec
-from models.tokenizers.encodec_config import KIND
+from models.tokenizers.codec import Codec
+from models.tokenizers.codecs import CODECS, load_codec
 from models.weights import load_module
 from training.data.loops import RATE
 from training.data.sounds import MOST_TERMS, SoundSet
@@ -31,7 +31,7 @@ from training.evaluate.sound_card import Shown, describe_sounds
 from training.evaluate.sounds import codec_scores, rebuilt, sample_scores, waves_of
 from training.sampled_sounds import begin_sounds, manner_of, sample_sounds
 
-FAMILIES = (KIND, FAMILY, TWIN_FAMILY)
+FAMILIES = (*CODECS, FAMILY, TWIN_FAMILY)
 SHOWN = 6
 Make = Callable[[list[tuple[int, ...]], int], Tensor]  # terms of every sound, first seed -> waves [N, 1, S]
 
@@ -65,12 +65,12 @@ def measure_sound(what: Listening) -> dict[str, Any]:
         name: (unheard(first, what.count, held_out), unheard(first + what.count, what.count, held_out))
         for name, held_out in (("samples", False), ("held_out_pairs", True))
     }
-    codec = load_encodec(what.checkpoint if config.family == KIND else tokenizer_directory(what.checkpoint, config))
+    codec = load_codec(what.checkpoint if config.family in CODECS else tokenizer_directory(what.checkpoint, config))
     scores: dict[str, Any] = {
         "codec": codec_scores(codec, *sets["samples"], listener),
         "codec_held_out_pairs": codec_scores(codec, *sets["held_out_pairs"], listener),
     }
-    if config.family != KIND:
+    if config.family not in CODECS:
         make, how = _maker(what.checkpoint, config, codec, what.changes or {})
         scores["sampling"] = how
         for name, (asked, others) in sets.items():
@@ -85,7 +85,7 @@ def measure_sound(what: Listening) -> dict[str, Any]:
     return scores
 
 
-def _shown(asked: SoundSet, codec: EnCodec, made: Tensor) -> list[Shown]:
+def _shown(asked: SoundSet, codec: Codec, made: Tensor) -> list[Shown]:
     """The first sound of each of some instruments."""
     firsts = {caption.split()[0]: at for at, caption in reversed(list(enumerate(asked.captions)))}
     rows = sorted(firsts.values())[:SHOWN]
@@ -95,7 +95,7 @@ def _shown(asked: SoundSet, codec: EnCodec, made: Tensor) -> list[Shown]:
 
 
 def _maker(
-    place: Path, config: CheckpointConfig, codec: EnCodec, changes: Mapping[str, str]
+    place: Path, config: CheckpointConfig, codec: Codec, changes: Mapping[str, str]
 ) -> tuple[Make, dict[str, Any]]:
     """By the generator as it is served, or by a twin alone; and how. ValueError for a sampling value that is none."""
     values = changed(changes)

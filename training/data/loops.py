@@ -38,7 +38,20 @@ HELD_OUT = frozenset(
      ("synth", 80)}
 )  # fmt: skip
 KICK, SNARE, HAT = 36, 38, 42
+LOUDNESS = {
+    "piano": 0,
+    "marimba": -5,
+    "organ": -12,
+    "guitar": -3,
+    "strings": -12,
+    "trumpet": -15,
+    "flute": -10,
+    "synth": -7,
+}  # dB: these make every lead of FluidR3 about 4 dB louder than the bass
+BASS_LOUDNESS, DRUMS_LOUDNESS = -19, -15
+VOLUME = 7  # the controller; its value is cubed
 LEVEL = 0.7  # peak
+EDITION = 2  # of what the same numbers sound like
 FONTS = (
     "/usr/share/sounds/sf3/FluidR3Mono_GM.sf3",
     "/usr/share/sounds/sf2/FluidR3_GM.sf2",
@@ -140,6 +153,8 @@ class Renderer:
         synth.program_select(0, self.font, 0, INSTRUMENTS[loop.instrument])
         synth.program_select(1, self.font, 0, BASS)
         synth.program_select(9, self.font, 128, 0, is_drums=True)
+        for channel, loudness in ((0, LOUDNESS[loop.instrument]), (1, BASS_LOUDNESS), (9, DRUMS_LOUDNESS)):
+            synth.control_change(channel, VOLUME, round(127 * 10.0 ** (loudness / 60)))
         played, sounds = 0, []
         for when, begins, note in _events(loop):
             if when > played:

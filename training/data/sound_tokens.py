@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from models.tokenizers.encodec import EnCodec
+from models.tokenizers.codec import Codec
 from training.data.sounds import SoundSet
 
 PART = 8  # sounds that pass the codec together
@@ -35,7 +35,7 @@ class SoundTokens:
         return cls(found["ids"], found["labels"])
 
 
-def encode_sounds(codec: EnCodec, data: SoundSet, tell: Callable[[int], None]) -> SoundTokens:
+def encode_sounds(codec: Codec, data: SoundSet, tell: Callable[[int], None]) -> SoundTokens:
     device = next(codec.parameters()).device
     parts = []
     for rows in torch.arange(len(data)).split(PART):

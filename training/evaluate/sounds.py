@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.tokenizers.encodec import EnCodec
+from models.tokenizers.codec import Codec
 from training.data.loops import RATE
 from training.data.sounds import SoundSet
 from training.evaluate.classifier import Classifier
@@ -23,7 +23,7 @@ def waves_of(data: SoundSet) -> Tensor:
 
 
 @torch.no_grad()
-def rebuilt(codec: EnCodec, waves: Tensor) -> tuple[Tensor, Tensor]:
+def rebuilt(codec: Codec, waves: Tensor) -> tuple[Tensor, Tensor]:
     """What the codec makes of waves [N, 1, S], and the ids [N, K, T]."""
     made, ids = [], []
     for part in waves.split(PART):
@@ -33,7 +33,7 @@ def rebuilt(codec: EnCodec, waves: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat(made), torch.cat(ids)
 
 
-def codec_scores(codec: EnCodec, data: SoundSet, others: SoundSet, listener: Classifier) -> dict[str, Any]:
+def codec_scores(codec: Codec, data: SoundSet, others: SoundSet, listener: Classifier) -> dict[str, Any]:
     """Of `data`, which the codec was not trained on: percent, dB, and the distance of its training.
 
     FAD-cls is against `others`, as many real sounds; what `data` itself has is the floor of anything of that number.

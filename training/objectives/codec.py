@@ -12,33 +12,35 @@ import torch.nn.functional as F
 from accelerate.utils import broadcast, reduce
 from torch import Tensor, nn
 
-from models.tokenizers.encodec import EnCodec
+from models.tokenizers.codec import Codec
 from training.data.sounds import SoundSet
 from training.objectives.discriminator import hinge_generator, hinge_real_fake
-from training.objectives.spectra import magnitudes, mel_distance, stft_distance
+from training.objectives.spectra import magnitudes, mel_distance, spectrum_distance, stft_distance
 from training.objectives.stft_discriminator import SoundDiscriminator, likeness_of_features
 from training.objectives.task import Loss, StepContext
 from training.randomness import generator_of
 from training.settings import CodecSettings
 
 SHOWN = 6
+SAMPLED, SAMPLED_SECONDS, SAMPLED_AT_ONCE = 200, 2.0, 8
+SETTLING = 20  # rounds of k-means
 PICTURED = 512  # samples of a window
 
 
 class CodecTask:
-    """Trains an EnCodec on crops of sounds."""
+    """Trains a codec on crops of sounds."""
 
     parts: tuple[str, ...] = ("codec", "discriminator")
     undecayed: tuple[str, ...] = ()
 
-    def __init__(self, codec: EnCodec, data: SoundSet, settings: CodecSettings) -> None:
+    def __init__(self, codec: Codec, data: SoundSet, settings: CodecSettings) -> None:
         self.codec, self.data, self.settings = codec, data, settings
         self.rate = codec.config.sample_rate
         if data.rate != self.rate:
             raise ValueError(f"the sounds have {data.rate} samples a second, the codec {self.rate}")
         self.length = min(data.waves.shape[1], round(settings.crop_seconds * self.rate))
         discriminator = SoundDiscriminator(tuple(settings.windows), settings.width)
-        self.balance = Balance(("l1", "mel", "stft", "adversarial", "features"))
+        self.balance = Balance(("spectrum", "l1", "mel", "stft", "adversarial", "features"))
         self.modules = nn.ModuleDict({"codec": codec, "discriminator": discriminator, "balance": self.balance})
         self.judge = discriminator
         self.books = [Book(layer) for layer in codec.quantizer.layers[: codec.config.codebooks]]
@@ -65,29 +67,34 @@ class CodecTask:
         features = self.codec.encoder(real).float()  # [B, D, T]
         quantized = context.step >= (first := round(s.quantized_from * context.steps))
         if context.part == 0 and context.step == first:
-            self._seed(features, context.generator)
+            self._seed(context.generator)
         keep = torch.randint(1, len(self.books) + 1, (context.size,), generator=context.generator)
         whole = torch.rand(context.size, generator=context.generator) >= s.fewer
         keep = torch.where(whole, len(self.books), keep)[context.mine].to(real.device)
         seen, commitment = self._quantize(features, keep) if quantized else (features, features.new_zeros(()))
-        fake = self.codec.decoder(seen)[..., : self.length].float()
+        made = self.codec.make(seen).float()
         judged = context.step >= s.adversarial_from * context.steps
-        terms = {
-            "l1": F.l1_loss(fake, real),
-            "mel": mel_distance(fake, real, self.rate),
-            "stft": stft_distance(fake, real),
-        }
-        if judged:
+        terms, ideal = {}, self.codec.ideal(real)
+        if ideal is not None:
+            terms["spectrum"] = spectrum_distance(made.exp(), ideal.exp(), self.rate)
+        fake = self.codec.heard(made, real) if judged or max(s.l1, s.mel, s.stft) > 0 else None
+        if fake is not None:
+            terms |= {
+                "l1": F.l1_loss(fake, real),
+                "mel": mel_distance(fake, real, self.rate),
+                "stft": stft_distance(fake, real),
+            }
+        if judged and fake is not None:
             self.judge.requires_grad_(False)
             verdict, truth = self.judge(fake), self.judge(real)
             terms["adversarial"] = torch.stack([hinge_generator(logits) for logits, _ in verdict]).mean()
             terms["features"] = likeness_of_features(verdict, truth)
             self.judge.requires_grad_(True)
         weights = {name: getattr(s, name) for name in terms}
-        pull = self.balance(fake, terms, weights)
+        pull = self.balance(made, terms, weights)
         scalars = terms | {"commitment": commitment}
-        yield Loss("codec", (fake * pull).sum() + s.commitment * commitment, scalars)
-        if judged:
+        yield Loss("codec", (made * pull).sum() + s.commitment * commitment, scalars)
+        if judged and fake is not None:
             verdict, truth = self.judge(fake.detach()), self.judge(real)
             pairs = zip(truth, verdict, strict=True)
             value = torch.stack([hinge_real_fake(ours, theirs) for (ours, _), (theirs, _) in pairs]).mean()
@@ -122,21 +129,33 @@ class CodecTask:
         used = [book.perplexity() for book in self.books]
         return {f"perplexity{at + 1}": value for at, value in enumerate(used)}
 
-    def _seed(self, features: Tensor, generator: torch.Generator) -> None:
-        """Each codebook from rows that those before it leave."""
-        left = features.detach().transpose(1, 2).flatten(0, 1)
+    @torch.no_grad()
+    def _seed(self, generator: torch.Generator) -> None:
+        """Each codebook from what those before it leave of many sounds."""
+        device = next(self.codec.parameters()).device
+        parts = [self.codec.encoder(part.to(device)).float() for part in samples_of(self.data).split(SAMPLED_AT_ONCE)]
+        left = torch.cat(parts).transpose(1, 2).flatten(0, 1)
         for book in self.books:
             book.seed(left, generator)
+            for _ in range(SETTLING):
+                book.settle(left)
             left = left - book.table[book.nearest(left)]
 
     @torch.no_grad()
     def picture(self, network: nn.Module) -> Tensor:
         """Pairs of rows: spectrograms of sounds above those of their reconstructions."""
-        codec = cast(EnCodec, network)
+        codec = cast(Codec, network)
         rows = torch.linspace(0, len(self.data) - 1, SHOWN).long()
         real = self.data.crops(rows, torch.zeros_like(rows), self.length).to(next(codec.parameters()).device)
         made = codec.decode(codec.encode(real))[..., : self.length]
         return torch.cat([pictures(real), pictures(made)], dim=1).cpu()
+
+
+def samples_of(data: SoundSet) -> Tensor:
+    """The beginnings of sounds from all over the set [B, C, N]."""
+    rows = torch.arange(0, len(data), max(1, len(data) // SAMPLED))
+    count = min(data.waves.shape[1], round(data.rate * SAMPLED_SECONDS))
+    return data.crops(rows, torch.zeros_like(rows), count)
 
 
 def pictures(waves: Tensor) -> Tensor:
@@ -147,7 +166,7 @@ def pictures(waves: Tensor) -> Tensor:
 
 
 class Balance(nn.Module):
-    """Gradients at the codec's output: `norms` are averages of their sizes."""
+    """Gradients at what the decoder makes: `norms` are averages of their sizes."""
 
     norms: Tensor
 
@@ -212,6 +231,17 @@ class Book:
     def seed(self, rows: Tensor, generator: torch.Generator) -> None:
         every = torch.ones(len(self.table), dtype=torch.bool, device=rows.device)
         self._move(every, rows, generator, size=1.0)
+
+    @torch.no_grad()
+    def settle(self, rows: Tensor) -> None:
+        """A round of k-means; codes that no row chooses stay."""
+        ids = self.nearest(rows)
+        counts = torch.bincount(ids, minlength=len(self.table)).to(rows)
+        sums = torch.zeros_like(self.table).index_add_(0, ids, rows)
+        chosen = counts.unsqueeze(1) > 0
+        self.layer.embed.copy_(torch.where(chosen, sums / counts.clamp(min=1.0).unsqueeze(1), self.table))
+        self.layer.cluster_size.copy_(counts)
+        self.layer.embed_avg.copy_(self.table * counts.unsqueeze(1))
 
     @torch.no_grad()
     def replace_dead(self, rows: Tensor, generator: torch.Generator, below: float) -> None:

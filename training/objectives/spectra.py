@@ -18,8 +18,7 @@ def mel_distance(made: Tensor, real: Tensor, rate: int) -> Tensor:
     total = made.new_zeros(())
     for window in WINDOWS:
         mine, wanted = (mels(wave, rate, window) for wave in (made, real))
-        logs = (mine.clamp(min=FLOOR).log10() - wanted.clamp(min=FLOOR).log10()).abs().mean()
-        total = total + (mine - wanted).abs().mean() + logs
+        total = total + _mel_distance(mine, wanted)
     return total / len(WINDOWS)
 
 
@@ -30,10 +29,25 @@ def stft_distance(made: Tensor, real: Tensor) -> Tensor:
     total = made.new_zeros(())
     for window in STFT_WINDOWS:
         mine, wanted = (magnitudes(wave, window) for wave in (made, real))
-        convergence = (wanted - mine).norm(dim=(1, 2)) / wanted.norm(dim=(1, 2)).clamp(min=AUDIBLE)
-        logs = (mine.clamp(min=AUDIBLE).log() - wanted.clamp(min=AUDIBLE).log()).abs().mean()
-        total = total + convergence.mean() + logs
+        total = total + _magnitude_distance(mine, wanted)
     return total / len(STFT_WINDOWS)
+
+
+def spectrum_distance(mine: Tensor, wanted: Tensor, rate: int) -> Tensor:
+    """The same two distances of magnitudes themselves, [B, bins, S] twice."""
+    triangles = bank(rate, 2 * (mine.shape[1] - 1)).to(mine.device)
+    return _magnitude_distance(mine, wanted) + _mel_distance(triangles @ mine, triangles @ wanted)
+
+
+def _magnitude_distance(mine: Tensor, wanted: Tensor) -> Tensor:
+    convergence = (wanted - mine).norm(dim=(1, 2)) / wanted.norm(dim=(1, 2)).clamp(min=AUDIBLE)
+    logs = (mine.clamp(min=AUDIBLE).log() - wanted.clamp(min=AUDIBLE).log()).abs().mean()
+    return convergence.mean() + logs
+
+
+def _mel_distance(mine: Tensor, wanted: Tensor) -> Tensor:
+    logs = (mine.clamp(min=FLOOR).log10() - wanted.clamp(min=FLOOR).log10()).abs().mean()
+    return (mine - wanted).abs().mean() + logs
 
 
 def mels(wave: Tensor, rate: int, window: int) -> Tensor:

@@ -9,11 +9,10 @@ from accelerate import Accelerator
 
 from models.architecture import architecture_dict
 from models.checkpoint import CheckpointConfig
-from models.tokenizers.encodec import EnCodec
-from models.tokenizers.encodec_config import KIND
+from models.tokenizers.codecs import build_codec, codec_family
 from training.data.sounds import SoundSet
 from training.marks import claim
-from training.objectives.codec import CodecTask
+from training.objectives.codec import CodecTask, samples_of
 from training.recipe import CodecStage, Recipe
 from training.sound_material import SoundMaterial
 from training.stages.common import CHECKPOINT, export, provenance, train
@@ -26,10 +25,12 @@ def train_codec(
     """Train the codec that `stage` describes in `where.out`; returns the checkpoint."""
     claim(where.out, {"sounds": sounds_mark(material.sounds), "network": architecture_dict(stage.network)})
     torch.manual_seed(stage.train.seed)
-    task = CodecTask(EnCodec(stage.network), material.sounds, stage.objective)
+    codec = build_codec(stage.network)
+    codec.prepare(samples_of(material.sounds))
+    task = CodecTask(codec, material.sounds, stage.objective)
     network = train(task, stage.train, where, accelerator, "codec")
     config = CheckpointConfig(
-        family=KIND,
+        family=codec_family(stage.network),
         architecture=architecture_dict(stage.network),
         training=provenance(recipe, stage.train),
         data=[material.source],

@@ -15,7 +15,8 @@ from models.magnet.consistency import TWIN_FAMILY
 from models.magnet.family import FAMILY
 from models.magnet.network import MAGNeT
 from models.spec import Sampling
-from models.tokenizers.encodec import EnCodec, load_encodec
+from models.tokenizers.codec import Codec
+from models.tokenizers.codecs import load_codec
 from models.weights import save_checkpoint
 from training.data.sound_tokens import SoundTokens, encode_sounds
 from training.data.sounds import SoundSet
@@ -45,7 +46,7 @@ def train_sound_generator(
     accelerator: Accelerator,
 ) -> Path:
     """Train the generator that `stage` describes in `where.out`, on the codec directory; returns the checkpoint."""
-    data, codec = material.sounds, load_encodec(codec_place)
+    data, codec = material.sounds, load_codec(codec_place)
     sizes = fitted(stage.network, data, codec)
     claim(
         where.out,
@@ -101,7 +102,7 @@ def train_sound_generator(
     return export(network, config, place, accelerator)
 
 
-def fitted(sizes: MAGNeTConfig, data: SoundSet, codec: EnCodec) -> MAGNeTConfig:
+def fitted(sizes: MAGNeTConfig, data: SoundSet, codec: Codec) -> MAGNeTConfig:
     """With what follows from the sounds and their codec. Raises ValueError where these do not fit."""
     of = codec.config
     if data.rate != of.sample_rate:
@@ -117,7 +118,7 @@ def fitted(sizes: MAGNeTConfig, data: SoundSet, codec: EnCodec) -> MAGNeTConfig:
     )
 
 
-def _tokens(codec: EnCodec, data: SoundSet, out: Path, accelerator: Accelerator) -> SoundTokens:
+def _tokens(codec: Codec, data: SoundSet, out: Path, accelerator: Accelerator) -> SoundTokens:
     path = out / "tokens.safetensors"
     if accelerator.is_main_process and not path.is_file():
         codec.to(accelerator.device)

@@ -16,7 +16,7 @@ from models.magnet.consistency import read_architectures
 from models.magnet.decoding import Decoding
 from models.magnet.importer import CODEC, WEIGHTS, import_magnet, official_key
 from models.magnet.network import MAGNeT
-from models.tokenizers.encodec import load_encodec
+from models.tokenizers.codecs import load_codec
 from models.tokenizers.encodec_importer import import_encodec
 from models.weights import load_module
 from tests.models.magnet.build import (
@@ -67,7 +67,7 @@ def test_a_bundle_becomes_a_checkpoint(tmp_path: Path) -> None:
     found = network(io["fwd.sequence"].long(), 2, texts)
     torch.testing.assert_close(found, io["fwd.stage2.logits"], atol=2e-5, rtol=0)
     assert read_config(out / "tokenizer").noncommercial
-    assert load_encodec(out / "tokenizer").config == codec
+    assert load_codec(out / "tokenizer").config == codec
 
 
 def test_numbers_stay_as_precise_as_they_are(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from models.magnet.sample import Sample, Turn
 from models.magnet.schedule import COOLEST, masked_counts, masked_shares, temperatures
 from models.magnet.stepper import Stepper
 from models.spec import Sampling
-from models.tokenizers.encodec import load_encodec
+from models.tokenizers.codecs import load_codec
 from models.weights import load_module
 from tests.models.magnet.build import RUNS, recorded, write_bundle
 from tests.models.magnet.replay import RecordedNoise, decoding_of, samples_of
@@ -147,7 +147,7 @@ def test_as_it_is_served(bundle: Path, name: str) -> None:
     card = read_config(bundle)
     spec = MAGNeTFamily().spec("official", bundle, card)
     sizes = replace(MAGNeTConfig.from_dict(card.architecture), span=run["span_len"])
-    network, codec = load_module(MAGNeT(sizes), bundle), load_encodec(tokenizer_directory(bundle, card))
+    network, codec = load_module(MAGNeT(sizes), bundle), load_codec(tokenizer_directory(bundle, card))
     text = Recorded(cond["t5_last_hidden_state"])
     decoder = MAGNeTDecoder(spec, network, codec, text, noise=RecordedNoise.of([name]))
     sampling = parse_architecture(Sampling, decoding_of(run).defaults, "decoding")
@@ -161,5 +161,5 @@ def test_as_it_is_served(bundle: Path, name: str) -> None:
         [made] = decoder.finish([seq])
         wanted = io["tokens"][row].long()
         assert torch.equal(torch.from_numpy(made.tokens).long(), wanted)
-        heard = load_encodec(tokenizer_directory(bundle, card)).decode(wanted.unsqueeze(0))[0]
+        heard = load_codec(tokenizer_directory(bundle, card)).decode(wanted.unsqueeze(0))[0]
         close(torch.from_numpy(made.array.T.copy()), heard)

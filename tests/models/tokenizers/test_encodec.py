@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from models.checkpoint import CheckpointError, read_config
-from models.tokenizers.encodec import EnCodec, load_encodec
-from models.tokenizers.encodec_config import EnCodecConfig, read_encodec
+from models.tokenizers.codec import Codec
+from models.tokenizers.codecs import load_codec, read_codec
+from models.tokenizers.encodec import EnCodec
+from models.tokenizers.encodec_config import EnCodecConfig
 from models.tokenizers.encodec_importer import import_encodec, official_key
 from tests.models.magnet.build import RECORDED, codec_settings, official_state, recorded, write_export
 
@@ -24,12 +26,12 @@ def source(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def codec(tmp_path: Path, source: Path) -> EnCodec:
+def codec(tmp_path: Path, source: Path) -> Codec:
     import_encodec(source, tmp_path / "codec", licence="CC-BY-NC-4.0")
-    return load_encodec(tmp_path / "codec")
+    return load_codec(tmp_path / "codec")
 
 
-def test_sizes_are_read(codec: EnCodec) -> None:
+def test_sizes_are_read(codec: Codec) -> None:
     config = codec.config
     assert config.ratios == tuple(CODEC["ratios"]) and config.pad_mode == CODEC["pad_mode"]
     assert (config.codebooks, config.codebook_size) == (CODEC["n_q"], CODEC["bins"])
@@ -38,7 +40,7 @@ def test_sizes_are_read(codec: EnCodec) -> None:
 
 
 @torch.no_grad()
-def test_the_recorded_numbers(codec: EnCodec) -> None:
+def test_the_recorded_numbers(codec: Codec) -> None:
     io = recorded("codec")
     close(codec.encoder(io["wav_in"]), io["encoder_out"], atol=2e-5)
     codes = codec.encode(io["wav_in"])
@@ -49,7 +51,7 @@ def test_the_recorded_numbers(codec: EnCodec) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_waveform_does_not_know_its_neighbours(codec: EnCodec, threads: int) -> None:
+def test_a_waveform_does_not_know_its_neighbours(codec: Codec, threads: int) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     torch.manual_seed(0)
@@ -61,7 +63,7 @@ def test_a_waveform_does_not_know_its_neighbours(codec: EnCodec, threads: int) -
 
 
 @pytest.mark.parametrize("samples", [1, 47, 48, 49, 600])
-def test_any_length_there_and_back(codec: EnCodec, samples: int) -> None:
+def test_any_length_there_and_back(codec: Codec, samples: int) -> None:
     ids = codec.encode(torch.randn(1, 1, samples))
     assert ids.shape == (1, CODEC["n_q"], codec.config.frames(samples))
     assert codec.decode(ids).shape == (1, 1, ids.shape[2] * codec.config.hop)
@@ -108,8 +110,8 @@ def test_there_and_back(tmp_path: Path, change: dict[str, Any]) -> None:
         "encodec": {"causal": False, "renormalize": False},
     }  # fmt: skip
     import_encodec(write_export(tmp_path / "codec.bin", state, settings), tmp_path / "codec")
-    assert read_encodec(tmp_path / "codec") == config
-    again = load_encodec(tmp_path / "codec")
+    assert read_codec(tmp_path / "codec") == config
+    again = load_codec(tmp_path / "codec")
     waveforms = torch.randn(1, 2, 100)
     ids = original.encode(waveforms)
     assert torch.equal(again.encode(waveforms), ids) and torch.equal(again.decode(ids), original.decode(ids))
@@ -176,7 +178,7 @@ def test_foreign_files(tmp_path: Path, source: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
-def test_the_licence_is_recorded(tmp_path: Path, source: Path, codec: EnCodec) -> None:
+def test_the_licence_is_recorded(tmp_path: Path, source: Path, codec: Codec) -> None:
     assert read_config(tmp_path / "codec").noncommercial
     import_encodec(source, tmp_path / "free", licence="MIT")
     assert not read_config(tmp_path / "free").noncommercial

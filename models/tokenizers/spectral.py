@@ -1,0 +1,203 @@
+"""The spectral codec: networks see and make magnitudes of short-time spectra; phases are found, not coded.
+
+Principal components on both sides, and what ConvNeXt blocks (arXiv 2201.03545) add to them at the rate of spectra or
+below it, as in Vocos (arXiv 2306.00814); EnCodec's quantizer in between. Fast Griffin-Lim (Perraudin et al. 2013) makes
+phases that agree with each other: codes need not say where in its period each partial is, so that a small codec keeps
+the pitch of notes after a short training.
+"""
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.tokenizers.codec import Codec, quantizer_settings
+from models.tokenizers.spectral_config import SpectralConfig
+
+AUDIBLE = 1e-3
+MOST = 6.0  # of a log magnitude: more would be clipped anyway
+FADE = 1e-6  # of the window's overlaps: beyond the ends they vanish
+SHARE = 0.2  # of a block's change, at first
+HASTE = 0.99  # of fast Griffin-Lim
+
+
+class SpectralCodec(Codec):
+    """A codec of one channel whose encoder and decoder work on magnitudes of spectra."""
+
+    encoder: "SpectralEncoder"
+    decoder: "SpectralDecoder"
+
+    def __init__(self, config: SpectralConfig) -> None:
+        super().__init__()
+        from transformers import EncodecConfig
+        from transformers.models.encodec.modeling_encodec import EncodecResidualVectorQuantizer
+
+        self.config: SpectralConfig = config
+        self.encoder = SpectralEncoder(config)
+        self.quantizer = EncodecResidualVectorQuantizer(
+            EncodecConfig(**quantizer_settings(config), upsampling_ratios=[config.hop])
+        )
+        self.decoder = SpectralDecoder(config)
+
+    @torch.no_grad()
+    def prepare(self, waves: Tensor) -> None:
+        """The linear parts: principal components of the levels of a token."""
+        pairs = _joined(self.decoder.stft.levels(waves), self.config.spectra).flatten(0, 1)  # [B * T, spectra * bins]
+        middle = pairs.mean(dim=0)
+        _, sizes, parts = torch.linalg.svd(pairs - middle, full_matrices=False)
+        parts = parts[: self.config.dimension]  # [D, spectra * bins]
+        scale = sizes[: self.config.dimension].square().sum().div(len(pairs) * self.config.dimension).sqrt()
+        self.encoder.middle.copy_(middle.unflatten(0, (self.config.spectra, -1)).mean(dim=0))
+        self.encoder.linear.weight.copy_(parts / scale)
+        self.encoder.linear.bias.copy_(-(parts @ middle) / scale)
+        self.decoder.linear.weight.copy_(parts.T * scale)
+        self.decoder.linear.bias.copy_(middle)
+
+    def make(self, features: Tensor) -> Tensor:
+        """Logarithms of magnitudes [B, bins, S]."""
+        return self.decoder.levels(features)
+
+    def ideal(self, waves: Tensor) -> Tensor:
+        return self.decoder.stft.levels(waves)
+
+    def heard(self, made: Tensor, like: Tensor) -> Tensor:
+        """With the phases of `like`."""
+        stft = self.decoder.stft
+        phases = stft.spectra(like).angle()
+        return stft.waves(torch.polar(made.exp(), phases))[..., : like.shape[-1]]
+
+
+class SpectralEncoder(nn.Module):
+    """Waveforms [B, 1, N] -> features float32 [B, D, ceil(N / hop)]; beyond the end there is silence."""
+
+    def __init__(self, config: SpectralConfig) -> None:
+        super().__init__()
+        self.stft, width = Spectra(config), config.encoder_width
+        self.spectra = config.spectra
+        self.linear = _computed(nn.Linear(config.spectra * config.bins, config.dimension))
+        self.middle = nn.Parameter(torch.zeros(config.bins), requires_grad=False)
+        self.spread = nn.Linear(config.bins, width)
+        self.fine = _blocks(config, width, config.encoder_depths[0])
+        self.join = nn.Linear(config.spectra * width, width)
+        self.coarse = _blocks(config, width, config.encoder_depths[1])
+        self.norm = nn.LayerNorm(width)
+        self.out = _silent(nn.Linear(width, config.dimension))
+
+    def forward(self, waves: Tensor) -> Tensor:
+        levels = self.stft.levels(waves)
+        plain = self.linear(_joined(levels, self.spectra))  # [B, T, D]
+        x = self.fine(self.spread(levels.transpose(1, 2) - self.middle))  # [B, T * spectra, W]
+        x = self.coarse(self.join(x.unflatten(1, (-1, self.spectra)).flatten(2)))  # [B, T, W]
+        return cast(Tensor, (plain.float() + self.out(self.norm(x)).float()).transpose(1, 2))
+
+
+class SpectralDecoder(nn.Module):
+    """Features [B, D, T] -> waveforms float32 [B, 1, T * hop]."""
+
+    def __init__(self, config: SpectralConfig) -> None:
+        super().__init__()
+        self.config, self.stft, width = config, Spectra(config), config.decoder_width
+        self.linear = _computed(nn.Linear(config.dimension, config.spectra * config.bins))
+        self.spread = nn.Linear(config.dimension, width)
+        self.coarse = _blocks(config, width, config.decoder_depths[0])
+        self.part = nn.Linear(width, config.spectra * width)
+        self.fine = _blocks(config, width, config.decoder_depths[1])
+        self.norm = nn.LayerNorm(width)
+        self.head = _silent(nn.Linear(width, config.bins))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.stft.griffin_lim(self.levels(features).exp(), self.config.rounds)
+
+    def levels(self, features: Tensor) -> Tensor:
+        """Features [B, D, T] -> logarithms of magnitudes, float32 [B, bins, T * spectra]."""
+        features = features.transpose(1, 2)
+        plain = self.linear(features).unflatten(2, (self.config.spectra, -1)).flatten(1, 2)  # [B, T * spectra, bins]
+        x = self.part(self.coarse(self.spread(features)))  # [B, T, spectra * W]
+        x = self.fine(x.unflatten(2, (self.config.spectra, -1)).flatten(1, 2))  # [B, T * spectra, W]
+        levels = plain.float() + self.head(self.norm(x)).float()
+        return cast(Tensor, levels.transpose(1, 2).clamp(max=MOST))
+
+
+class Spectra(nn.Module):
+    """Waveforms [B, 1, N] <-> complex spectra [B, bins, S], each centred in its own `stride` samples."""
+
+    window: Tensor
+
+    def __init__(self, config: SpectralConfig) -> None:
+        super().__init__()
+        self.size, self.stride, self.hop = config.window, config.stride, config.hop
+        self.side = (config.window - config.stride) // 2  # samples of silence at both ends
+        shape = torch.hann_window(config.window)
+        self.register_buffer("window", shape / shape.square().sum().sqrt(), persistent=False)
+
+    def spectra(self, waves: Tensor) -> Tensor:
+        """Of whole tokens: silence follows where N is less."""
+        behind = self.side + -waves.shape[-1] % self.hop
+        padded = F.pad(waves.float().squeeze(1), (self.side, behind))
+        return torch.stft(padded, self.size, self.stride, window=self.window, center=False, return_complex=True)
+
+    def levels(self, waves: Tensor) -> Tensor:
+        """Logarithms of magnitudes [B, bins, S]; what is hardly audible counts as that."""
+        return self.spectra(waves).abs().clamp(min=AUDIBLE).log()
+
+    def waves(self, spectra: Tensor) -> Tensor:
+        """[B, bins, S] -> [B, 1, S * stride]: overlapping windows, added."""
+        pieces = torch.fft.irfft(spectra, n=self.size, dim=1) * self.window[:, None]
+        weights = self.window.square()[None, :, None].expand(1, -1, pieces.shape[-1])
+        return self._added(pieces) / self._added(weights).clamp(min=FADE)
+
+    def griffin_lim(self, magnitudes: Tensor, rounds: int) -> Tensor:
+        """Magnitudes [B, bins, S] -> waveforms [B, 1, S * stride] of about these, without any chance."""
+        count, bins = magnitudes.shape[-1], magnitudes.shape[-2]
+        turns = torch.arange(bins, device=magnitudes.device)[:, None] * torch.arange(count, device=magnitudes.device)
+        angles = (turns * self.stride % self.size) * (2 * torch.pi / self.size)  # every bin goes on at its own pitch
+        found = before = torch.polar(magnitudes, angles.to(magnitudes).expand_as(magnitudes))
+        for _ in range(rounds):
+            agreed = self.spectra(self.waves(found))
+            ahead = agreed + HASTE * (agreed - before)
+            found, before = magnitudes * ahead / ahead.abs().clamp(min=1e-9), agreed
+        return self.waves(found)
+
+    def _added(self, pieces: Tensor) -> Tensor:
+        """[B, window, S] -> [B, 1, S * stride]: what lies beyond both ends is dropped."""
+        length = (pieces.shape[-1] - 1) * self.stride + self.size
+        added = F.fold(pieces, (1, length), (1, self.size), stride=(1, self.stride))
+        return added[:, 0, :, self.side : length - self.side]
+
+
+class Block(nn.Module):
+    """Mixes in time by channel, then channels: [B, T, W] -> [B, T, W]."""
+
+    def __init__(self, width: int, config: SpectralConfig) -> None:
+        super().__init__()
+        self.mix = nn.Conv1d(width, width, config.kernel_size, padding=config.kernel_size // 2, groups=width)
+        self.norm = nn.LayerNorm(width)
+        self.up = nn.Linear(width, config.mlp_ratio * width)
+        self.down = nn.Linear(config.mlp_ratio * width, width)
+        self.share = nn.Parameter(torch.full((width,), SHARE))
+
+    def forward(self, x: Tensor) -> Tensor:
+        mixed = self.norm(self.mix(x.transpose(1, 2)).transpose(1, 2))
+        return x + self.share * cast(Tensor, self.down(F.gelu(self.up(mixed))))
+
+
+def _joined(levels: Tensor, spectra: int) -> Tensor:
+    """[B, bins, T * spectra] -> [B, T, spectra * bins]."""
+    return levels.transpose(1, 2).unflatten(1, (-1, spectra)).flatten(2)
+
+
+def _computed(layer: nn.Linear) -> nn.Linear:
+    """Of `prepare`: steps of one size for every weight would be far too long for sums of so many."""
+    return layer.requires_grad_(False)
+
+
+def _silent(layer: nn.Linear) -> nn.Linear:
+    """Adds nothing at first."""
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def _blocks(config: SpectralConfig, width: int, depth: int) -> nn.Sequential:
+    return nn.Sequential(*(Block(width, config) for _ in range(depth)))
