@@ -53,7 +53,7 @@ def plan(job: SoundsJob) -> Recipe:
     if recipe.codec is not None and isinstance(recipe.codec.network, SpectralConfig):
         sizes = {"sample_rate": job.rate, "stride": job.rate // 100, "window": round(job.rate * WINDOW)}
         named = {f"codec.network.{name}": str(size) for name, size in sizes.items()}
-        return read_recipe(job.recipe, named | job.changes)
+        return read_recipe(job.recipe, {**named, **job.changes})
     if recipe.codec is not None and recipe.codec.network.sample_rate != job.rate:
         raise ValueError(f"--rate is {job.rate}, but codec.network.sample_rate {recipe.codec.network.sample_rate}")
     return recipe

@@ -19,6 +19,7 @@ from models.spec import Sampling
 from models.tokenizers.codec_config import CodecConfig
 from models.tokenizers.codecs import build_codec, codec_family
 from models.tokenizers.encodec_config import EnCodecConfig
+from models.tokenizers.spectral_config import SpectralConfig
 from models.weights import save_checkpoint
 
 TERMS = 12
@@ -26,12 +27,10 @@ SMALL = MAGNeTConfig(
     codebook_size=512, seconds=4.0, dim=192, depth=8, heads=6, text_dim=128, text_encoder="", terms=TERMS
 )
 """That of the checkpoint `magnet-loops`."""
-CODEC = EnCodecConfig(
-    sample_rate=16000, ratios=(8, 5, 4, 2), filters=16, dimension=64, lstm_layers=1, codebook_size=512
-)
+CODEC = SpectralConfig()
 OFFICIAL = replace(MAGNeTConfig.preset("small-10secs"), text_encoder="", terms=TERMS)
 """The published small model for 10 s, but for the T5 before it."""
-OFFICIAL_CODEC = replace(CODEC, sample_rate=32000, ratios=(8, 5, 4, 4), codebook_size=2048)
+OFFICIAL_CODEC = EnCodecConfig(filters=16, dimension=64, lstm_layers=1)
 """A small stand-in with its rate: only steps are measured."""
 
 

@@ -14,9 +14,11 @@ from bench.magnet.models import CODEC, OFFICIAL, OFFICIAL_CODEC, SMALL, load, pl
 from bench.results import Table, quartiles, spread
 from models.decoder import GenerationRequest, Kind
 from models.decoding.noise import sequence_key
+from models.magnet.config import MAGNeTConfig
 from models.magnet.decoder import MAGNeTDecoder
 from models.magnet.twin import Beginning
 from models.spec import Sampling
+from models.tokenizers.codec_config import CodecConfig
 
 TITLE = "MAGNeT against its autoregressive twin: latency by length (random weights)"
 SECONDS = (0.5, 1.0, 2.0, 4.0)
@@ -32,7 +34,7 @@ NOTE = (
 
 def run(context: Context) -> None:
     with TemporaryDirectory() as scratch:
-        sizes = {"5 M": (SMALL, CODEC)}
+        sizes: dict[str, tuple[MAGNeTConfig, CodecConfig]] = {"5 M": (SMALL, CODEC)}
         if context.full:
             sizes["official small"] = (OFFICIAL, OFFICIAL_CODEC)
         for name, (network, codec) in sizes.items():

@@ -258,7 +258,7 @@ class MAGNeTDecoder:
         rows = 2 * frames * (config.dim * (8 + 2 * config.mlp_ratio) + config.codebook_size)
         attention = 2 * config.heads * frames * frames
         heard = frames + (2 * CONTEXT if request.loop else 0)
-        sound = heard * self.sound.hop * self.codec.config.filters * 8  # a lone one passes the codec twice
+        sound = heard * self.sound.hop * self.codec.config.floats_a_sample  # a lone one passes the codec twice
         sampling = request.sampling
         kept = 4 * config.depth * config.dim * frames if sampling.reuse else 0
         more = 0

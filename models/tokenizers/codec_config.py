@@ -1,12 +1,14 @@
 """What the sizes of every codec of sounds say. Imports without torch."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 from models.architecture import Architecture
 
 
+@dataclass(frozen=True)
 class CodecConfig(Architecture, ABC):
-    """Subclasses are dataclasses; `sample_rate` is in Hz, each of `codebooks` refines what those before it leave."""
+    """`sample_rate` is in Hz, each of `codebooks` refines what those before it leave."""
 
     sample_rate: int
     channels: int
@@ -18,6 +20,11 @@ class CodecConfig(Architecture, ABC):
     @abstractmethod
     def hop(self) -> int:
         """Samples of a token."""
+
+    @property
+    @abstractmethod
+    def floats_a_sample(self) -> int:
+        """How many numbers are at work for each sample of two waveforms, about."""
 
     def check(self) -> None:
         """ValueError for numbers that contradict each other."""

@@ -43,6 +43,10 @@ class EnCodecConfig(CodecConfig):
         """Samples of a token."""
         return prod(self.ratios)
 
+    @property
+    def floats_a_sample(self) -> int:
+        return 8 * self.filters
+
 
 EnCodecConfig.presets = {
     "encodec-32khz": {},

@@ -20,6 +20,8 @@ MOST = 6.0  # of a log magnitude: more would be clipped anyway
 FADE = 1e-6  # of the window's overlaps: beyond the ends they vanish
 SHARE = 0.2  # of a block's change, at first
 HASTE = 0.99  # of fast Griffin-Lim
+NEAR = 2  # bins of a peak to each side
+QUIET = 1e-12
 
 
 class SpectralCodec(Codec):
@@ -149,15 +151,21 @@ class Spectra(nn.Module):
 
     def griffin_lim(self, magnitudes: Tensor, rounds: int) -> Tensor:
         """Magnitudes [B, bins, S] -> waveforms [B, 1, S * stride] of about these, without any chance."""
-        count, bins = magnitudes.shape[-1], magnitudes.shape[-2]
-        turns = torch.arange(bins, device=magnitudes.device)[:, None] * torch.arange(count, device=magnitudes.device)
-        angles = (turns * self.stride % self.size) * (2 * torch.pi / self.size)  # every bin goes on at its own pitch
-        found = before = torch.polar(magnitudes, angles.to(magnitudes).expand_as(magnitudes))
+        found = before = torch.polar(magnitudes, self._running(magnitudes))
         for _ in range(rounds):
             agreed = self.spectra(self.waves(found))
             ahead = agreed + HASTE * (agreed - before)
             found, before = magnitudes * ahead / ahead.abs().clamp(min=1e-9), agreed
         return self.waves(found)
+
+    def _running(self, magnitudes: Tensor) -> Tensor:
+        """Phases that go on at the pitch of what is loud near each bin, [B, bins, S]: half the rounds from nothing."""
+        bins = torch.arange(magnitudes.shape[1], device=magnitudes.device)[:, None]
+        padded = F.pad(magnitudes.square(), (0, 0, NEAR, NEAR)).unfold(1, 2 * NEAR + 1, 1)  # [B, bins, S, near]
+        offsets = torch.arange(-NEAR, NEAR + 1, device=magnitudes.device).to(magnitudes)
+        aside = (padded @ offsets) / padded.sum(dim=-1).clamp(min=QUIET)
+        turns = (bins + aside) * (self.stride / self.size)
+        return 2 * torch.pi * turns.cumsum(dim=-1).remainder(1.0)
 
     def _added(self, pieces: Tensor) -> Tensor:
         """[B, window, S] -> [B, 1, S * stride]: what lies beyond both ends is dropped."""

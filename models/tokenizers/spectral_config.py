@@ -31,7 +31,7 @@ class SpectralConfig(CodecConfig):
     decoder_depths: Depths = (4, 4)
     mlp_ratio: PositiveInt = 3
     kernel_size: Annotated[int, Field(ge=1)] = 7
-    rounds: PositiveInt = 32
+    rounds: PositiveInt = 16
     codebooks: PositiveInt = 4
     codebook_size: PositiveInt = 512
 
@@ -45,6 +45,11 @@ class SpectralConfig(CodecConfig):
     @property
     def hop(self) -> int:
         return self.stride * self.spectra
+
+    @property
+    def floats_a_sample(self) -> int:
+        """Windows overlap; five copies of each are at work while phases are found."""
+        return 10 * self.window // self.stride
 
     @property
     def bins(self) -> int:
