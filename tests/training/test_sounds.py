@@ -13,7 +13,7 @@ from models.magnet.config import MAGNeTConfig
 from models.magnet.network import MAGNeT
 from models.tokenizers.encodec import EnCodec
 from models.tokenizers.encodec_config import EnCodecConfig
-from training.data.loops import HELD_OUT, INSTRUMENTS, RATE, draw_loop, notes, tiled
+from training.data.loops import EDITION, HELD_OUT, INSTRUMENTS, RATE, draw_loop, notes, tiled
 from training.data.sounds import SoundSet
 from training.evaluate.listener import fit_listener, instrument_labels, listen, tempo_agrees, tempo_of
 from training.evaluate.sounds import codec_scores, sample_scores, waves_of
@@ -38,7 +38,7 @@ def sounds(tmp_path: Path) -> Path:
     place.mkdir()
     np.save(place / WAVES, (np.stack(waves) * 20000).astype(np.int16))
     captions = [f"{'low' if at < 4 else 'high'} tone, {'soft' if at % 2 else 'hard'}" for at in range(COUNT)]
-    (place / CAPTIONS).write_text(json.dumps({"captions": captions, "font": "none"}))
+    (place / CAPTIONS).write_text(json.dumps({"edition": EDITION, "captions": captions, "font": "none"}))
     return place
 
 
@@ -166,6 +166,13 @@ def test_rendered_sounds_know_their_name(sounds: Path, tmp_path: Path) -> None:
     told = json.loads((sounds / CAPTIONS).read_text())
     (sounds / CAPTIONS).write_text(json.dumps(told | {"name": "loops"}))
     with pytest.raises(ValueError, match="holds the sounds 'loops', not 'tiny-loops'"):
+        run_recipe(read_recipe("tiny-codec"), Where(tmp_path / "run", data_dir=sounds))
+
+
+def test_loops_that_were_played_in_another_way_are_refused(sounds: Path, tmp_path: Path) -> None:
+    told = json.loads((sounds / CAPTIONS).read_text())
+    (sounds / CAPTIONS).write_text(json.dumps(told | {"edition": 1}))
+    with pytest.raises(ValueError, match="played in another way by now: take them away"):
         run_recipe(read_recipe("tiny-codec"), Where(tmp_path / "run", data_dir=sounds))
 
 

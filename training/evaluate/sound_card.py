@@ -90,6 +90,7 @@ def quality(scores: Mapping[str, Any]) -> str:
             ("pairs that were held out", "_held_out_pairs", "held_out_pairs"),
         )
     ]
+    phases = "" if codec["si_sdr_db"] > 0 else ": its phases are found, not coded, so that this says nothing"
     used = ", ".join(f"{share:.0f}" for share in codec["codes_used"])
     return f"""{codec["count"]} loops that nothing was trained on, as many others to compare with, as many samples for
 the captions of the first; of pairs of instrument and tempo that were in the training set, and of those that were held
@@ -103,7 +104,8 @@ FAD-cls is the Fréchet distance of 128 features of a classifier of instruments 
 same training loops; the first number is the floor. The instrument is what that classifier hears; the tempo is that of
 the onsets, counted without it.
 
-Codec: SI-SDR {codec["si_sdr_db"]:.1f} dB (median), mel distance {codec["mel_distance"]:.3f}; codes in use {used} %.
+Codec: SI-SDR {codec["si_sdr_db"]:.1f} dB (median{phases}), mel distance
+{codec["mel_distance"]:.3f}; codes in use {used} %.
 
 Nearest training loop, by the correlation of log mel spectrograms: {near["likeness_median"]:.2f} in the median of
 {near["count"]} samples, {near["likeness_most"]:.2f} at most ("{near["most_like_training_loop"]}"); training loops among
