@@ -18,9 +18,16 @@ from training.runs import run_sounds
 from training.sound_material import CAPTIONS, WAVES, SoundMaterial
 from training.where import Where
 
-RATES = (8000, 16000, 24000, 32000, 48000)
-WINDOW = 0.064
-"""Seconds of a spectrum, of which there are two in each of 50 tokens a second."""
+TOKENS = 50  # a second
+WINDOW = 0.064  # seconds of a spectrum; a token has two
+RATIOS: Mapping[int, tuple[int, ...]] = {
+    8000: (4, 5, 8),
+    16000: (2, 4, 5, 8),
+    24000: (3, 4, 5, 8),
+    32000: (4, 4, 5, 8),
+    48000: (4, 5, 6, 8),
+}
+"""Strides of an EnCodec: the widest where the rate is highest, which takes the least time."""
 
 
 @dataclass(frozen=True)
@@ -45,18 +52,22 @@ def plan(job: SoundsJob) -> Recipe:
     """The recipe with the sizes of the sounds. Raises ValueError."""
     if job.out.resolve().is_relative_to(job.data.resolve()):
         raise ValueError(f"--out {job.out} lies inside --data {job.data}: its sounds would become training data")
-    if job.rate not in RATES:
-        raise ValueError(f"--rate is {', '.join(map(str, RATES))}, not {job.rate}")
+    if job.rate not in RATIOS:
+        raise ValueError(f"--rate is {', '.join(map(str, RATIOS))}, not {job.rate}")
     if not 0.5 <= job.seconds <= 60.0:
         raise ValueError(f"--seconds is 0.5 to 60, not {job.seconds:g}")
-    recipe = read_recipe(job.recipe, job.changes)
-    if recipe.codec is not None and isinstance(recipe.codec.network, SpectralConfig):
-        sizes = {"sample_rate": job.rate, "stride": job.rate // 100, "window": round(job.rate * WINDOW)}
-        named = {f"codec.network.{name}": str(size) for name, size in sizes.items()}
-        return read_recipe(job.recipe, {**named, **job.changes})
-    if recipe.codec is not None and recipe.codec.network.sample_rate != job.rate:
-        raise ValueError(f"--rate is {job.rate}, but codec.network.sample_rate {recipe.codec.network.sample_rate}")
-    return recipe
+    kind = {key: text for key, text in job.changes.items() if key == "codec.kind"}
+    recipe = read_recipe(job.recipe, kind)
+    if recipe.codec is None:
+        return read_recipe(job.recipe, job.changes)
+    sizes: dict[str, object] = {"sample_rate": job.rate}
+    if isinstance(recipe.codec.network, SpectralConfig):
+        sizes |= {"stride": job.rate // TOKENS // 2, "spectra": 2, "window": round(job.rate * WINDOW)}
+    else:
+        sizes |= {"ratios": list(RATIOS[job.rate])}
+    return read_recipe(
+        job.recipe, {f"codec.network.{name}": str(size) for name, size in sizes.items()} | {**job.changes}
+    )
 
 
 def prepared(job: SoundsJob) -> PreparedSounds:

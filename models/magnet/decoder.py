@@ -33,6 +33,7 @@ from models.tokenizers.codec import Codec
 
 FLOAT = 4
 CONTEXT = 50
+JOIN = 0.02  # seconds
 
 
 def _context(grid: Tensor) -> int:
@@ -43,6 +44,19 @@ def _context(grid: Tensor) -> int:
 def _circled(grid: Tensor) -> Tensor:
     around = _context(grid)
     return torch.cat([grid[:, -around:], grid, grid[:, :around]], dim=1)
+
+
+def _joined(wave: np.ndarray, cut: int, rate: int) -> np.ndarray:
+    """A loop [N, C] without the `cut` samples around it: it begins with what follows its end, and leads over into what
+    it was, since a codec may hear further than its context.
+    """
+    if not cut:
+        return wave
+    kept, behind = wave[cut:-cut].copy(), wave[len(wave) - cut :]
+    width = min(round(JOIN * rate), cut, len(kept))
+    ramp = ((np.arange(width, dtype=np.float32) + 1.0) / (width + 1.0))[:, None]
+    kept[:width] = behind[:width] + ramp * (kept[:width] - behind[:width])
+    return kept
 
 
 @dataclass(frozen=True)
@@ -246,12 +260,12 @@ class MAGNeTDecoder:
             waves = self.codec.decode(torch.stack([grids[at] for at in which]).to(self.device))
             found |= dict(zip(which, waves.transpose(1, 2).cpu().numpy(), strict=True))
         cuts = [_context(grid) * self.sound.hop if loop else 0 for grid, loop in zip(ids, loops, strict=True)]
-        return [found[at][cut : len(found[at]) - cut] for at, cut in enumerate(cuts)]
+        return [_joined(found[at], cut, self.sound.rate) for at, cut in enumerate(cuts)]
 
     # -- resources
 
     def memory(self, request: GenerationRequest) -> int:
-        """Text and rows of the network; the codec's widest layer."""
+        """Text and rows of the network; what the codec works with."""
         config, frames = self.config, frames_of(request, self.config, self.sound)
         words = 1 + (len(request.condition) if isinstance(request.condition, str | tuple) else 0)
         text = 2 * config.depth * words * config.dim

@@ -10,7 +10,8 @@ from models.tokenizers.microbatch import in_microbatches
 
 
 class Codec(nn.Module):
-    """`encoder` [B, C, N] -> features [B, D, T], `quantizer` between these and ids, `decoder` -> [B, C, T * hop].
+    """`encoder` [B, C, N] -> features [B, D, T], `quantizer` between these and ids, `decoder` -> what waveforms
+    [B, C, T * hop] are found from.
 
     The quantizer is that of the transformers library's `EncodecModel`, under the names it has there. Waveforms of equal
     length pass in micro-batches, so that one's bits do not depend on its neighbours.
@@ -44,6 +45,10 @@ class Codec(nn.Module):
         made: Tensor = self.decoder(features)
         return made
 
+    def finish(self, made: Tensor) -> Tensor:
+        """What `make` makes -> waveforms [B, C, T * hop], where there is no original."""
+        return made
+
     def ideal(self, waves: Tensor) -> Tensor | None:
         """What `make` should make of waveforms [B, C, N], where that can be said."""
         return None
@@ -57,8 +62,7 @@ class Codec(nn.Module):
         return ids.transpose(0, 1)
 
     def _waveforms(self, ids: Tensor) -> Tensor:
-        waveforms: Tensor = self.decoder(self.quantizer.decode(ids.transpose(0, 1)))
-        return waveforms
+        return self.finish(self.make(self.quantizer.decode(ids.transpose(0, 1))))
 
 
 def quantizer_settings(config: CodecConfig) -> dict[str, Any]:

@@ -28,7 +28,7 @@ class CodecConfig(Architecture, ABC):
 
     def check(self) -> None:
         """ValueError for numbers that contradict each other."""
-        if self.codebook_size & (self.codebook_size - 1):
+        if self.codebook_size < 2 or self.codebook_size & (self.codebook_size - 1):
             raise ValueError(f"codebook_size {self.codebook_size} is no power of two")
         if self.sample_rate < self.hop:
             raise ValueError(f"sample_rate {self.sample_rate} is less than the {self.hop} samples of a token")

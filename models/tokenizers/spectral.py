@@ -22,6 +22,8 @@ SHARE = 0.2  # of a block's change, at first
 HASTE = 0.99  # of fast Griffin-Lim
 NEAR = 2  # bins of a peak to each side
 QUIET = 1e-12
+AT_ONCE = 8  # sounds whose spectra are looked at together
+EVEN = 1e-3  # spread of levels that tells nothing
 
 
 class SpectralCodec(Codec):
@@ -44,21 +46,27 @@ class SpectralCodec(Codec):
 
     @torch.no_grad()
     def prepare(self, waves: Tensor) -> None:
-        """The linear parts: principal components of the levels of a token."""
-        pairs = _joined(self.decoder.stft.levels(waves), self.config.spectra).flatten(0, 1)  # [B * T, spectra * bins]
-        middle = pairs.mean(dim=0)
-        _, sizes, parts = torch.linalg.svd(pairs - middle, full_matrices=False)
-        parts = parts[: self.config.dimension]  # [D, spectra * bins]
-        scale = sizes[: self.config.dimension].square().sum().div(len(pairs) * self.config.dimension).sqrt()
+        """The linear parts: principal components of the levels of a token. ValueError where nothing is to be heard."""
+        size = self.config.spectra * self.config.bins
+        count, total, squares = 0, torch.zeros(size).double(), torch.zeros(size, size).double()
+        for part in waves.split(AT_ONCE):
+            rows = _joined(self.decoder.stft.levels(part), self.config.spectra).flatten(0, 1).double()
+            count, total, squares = count + len(rows), total + rows.sum(dim=0), squares + rows.T @ rows
+        middle = total / count
+        sizes, parts = torch.linalg.eigh(squares / count - middle.outer(middle))  # the largest last
+        parts, middle = parts.T.flip(0)[: self.config.dimension].float(), middle.float()  # [D, spectra * bins]
+        scale = sizes[-self.config.dimension :].mean().clamp(min=0.0).sqrt().float()
+        if scale < EVEN:
+            raise ValueError("the sounds are silent, or their spectra never change: there is nothing to code")
         self.encoder.middle.copy_(middle.unflatten(0, (self.config.spectra, -1)).mean(dim=0))
         self.encoder.linear.weight.copy_(parts / scale)
         self.encoder.linear.bias.copy_(-(parts @ middle) / scale)
         self.decoder.linear.weight.copy_(parts.T * scale)
         self.decoder.linear.bias.copy_(middle)
 
-    def make(self, features: Tensor) -> Tensor:
-        """Logarithms of magnitudes [B, bins, S]."""
-        return self.decoder.levels(features)
+    def finish(self, made: Tensor) -> Tensor:
+        """Logarithms of magnitudes [B, bins, S] -> waveforms; what is hardly audible is silence again."""
+        return self.decoder.stft.griffin_lim((made.exp() - AUDIBLE).clamp(min=0.0), self.config.rounds)
 
     def ideal(self, waves: Tensor) -> Tensor:
         return self.decoder.stft.levels(waves)
@@ -88,18 +96,20 @@ class SpectralEncoder(nn.Module):
 
     def forward(self, waves: Tensor) -> Tensor:
         levels = self.stft.levels(waves)
-        plain = self.linear(_joined(levels, self.spectra))  # [B, T, D]
+        with torch.autocast(levels.device.type, enabled=False):
+            plain = self.linear(_joined(levels, self.spectra))  # [B, T, D]
         x = self.fine(self.spread(levels.transpose(1, 2) - self.middle))  # [B, T * spectra, W]
         x = self.coarse(self.join(x.unflatten(1, (-1, self.spectra)).flatten(2)))  # [B, T, W]
-        return cast(Tensor, (plain.float() + self.out(self.norm(x)).float()).transpose(1, 2))
+        return cast(Tensor, (plain + self.out(self.norm(x)).float()).transpose(1, 2))
 
 
 class SpectralDecoder(nn.Module):
-    """Features [B, D, T] -> waveforms float32 [B, 1, T * hop]."""
+    """Features [B, D, T] -> logarithms of magnitudes, float32 [B, bins, T * spectra]."""
 
     def __init__(self, config: SpectralConfig) -> None:
         super().__init__()
-        self.config, self.stft, width = config, Spectra(config), config.decoder_width
+        self.stft, width = Spectra(config), config.decoder_width
+        self.spectra = config.spectra
         self.linear = _computed(nn.Linear(config.dimension, config.spectra * config.bins))
         self.spread = nn.Linear(config.dimension, width)
         self.coarse = _blocks(config, width, config.decoder_depths[0])
@@ -109,15 +119,12 @@ class SpectralDecoder(nn.Module):
         self.head = _silent(nn.Linear(width, config.bins))
 
     def forward(self, features: Tensor) -> Tensor:
-        return self.stft.griffin_lim(self.levels(features).exp(), self.config.rounds)
-
-    def levels(self, features: Tensor) -> Tensor:
-        """Features [B, D, T] -> logarithms of magnitudes, float32 [B, bins, T * spectra]."""
         features = features.transpose(1, 2)
-        plain = self.linear(features).unflatten(2, (self.config.spectra, -1)).flatten(1, 2)  # [B, T * spectra, bins]
+        with torch.autocast(features.device.type, enabled=False):
+            plain = self.linear(features).unflatten(2, (self.spectra, -1)).flatten(1, 2)  # [B, T * spectra, bins]
         x = self.part(self.coarse(self.spread(features)))  # [B, T, spectra * W]
-        x = self.fine(x.unflatten(2, (self.config.spectra, -1)).flatten(1, 2))  # [B, T * spectra, W]
-        levels = plain.float() + self.head(self.norm(x)).float()
+        x = self.fine(x.unflatten(2, (self.spectra, -1)).flatten(1, 2))  # [B, T * spectra, W]
+        levels = plain + self.head(self.norm(x)).float()
         return cast(Tensor, levels.transpose(1, 2).clamp(max=MOST))
 
 
@@ -161,11 +168,13 @@ class Spectra(nn.Module):
     def _running(self, magnitudes: Tensor) -> Tensor:
         """Phases that go on at the pitch of what is loud near each bin, [B, bins, S]: half the rounds from nothing."""
         bins = torch.arange(magnitudes.shape[1], device=magnitudes.device)[:, None]
-        padded = F.pad(magnitudes.square(), (0, 0, NEAR, NEAR)).unfold(1, 2 * NEAR + 1, 1)  # [B, bins, S, near]
-        offsets = torch.arange(-NEAR, NEAR + 1, device=magnitudes.device).to(magnitudes)
-        aside = (padded @ offsets) / padded.sum(dim=-1).clamp(min=QUIET)
+        padded = F.pad(magnitudes.square(), (0, 0, NEAR, NEAR))
+        near = {offset: padded[:, NEAR + offset :][:, : len(bins)] for offset in range(-NEAR, NEAR + 1)}
+        aside = sum(offset * power for offset, power in near.items()) / torch.stack([*near.values()]).sum(0).clamp(
+            QUIET
+        )
         turns = (bins + aside) * (self.stride / self.size)
-        return 2 * torch.pi * turns.cumsum(dim=-1).remainder(1.0)
+        return 2 * torch.pi * turns.remainder(1.0).cumsum(dim=-1).remainder(1.0)
 
     def _added(self, pieces: Tensor) -> Tensor:
         """[B, window, S] -> [B, 1, S * stride]: what lies beyond both ends is dropped."""

@@ -21,7 +21,7 @@ class SpectralConfig(CodecConfig):
 
     sample_rate: PositiveInt = 16000
     channels: Literal[1] = 1
-    window: Annotated[int, Field(ge=2, multiple_of=2)] = 1024
+    window: Annotated[int, Field(ge=16, multiple_of=2)] = 1024
     stride: PositiveInt = 160
     spectra: PositiveInt = 2
     dimension: PositiveInt = 128
@@ -37,6 +37,8 @@ class SpectralConfig(CodecConfig):
 
     def __post_init__(self) -> None:
         self.check()
+        if self.dimension > self.spectra * self.bins:
+            raise ValueError(f"dimension {self.dimension} is more than the {self.spectra * self.bins} of a token")
         if self.kernel_size % 2 == 0:
             raise ValueError(f"kernel_size {self.kernel_size} is even")
         if self.window < 2 * self.stride or (self.window - self.stride) % 2:
@@ -48,8 +50,8 @@ class SpectralConfig(CodecConfig):
 
     @property
     def floats_a_sample(self) -> int:
-        """Windows overlap; five copies of each are at work while phases are found."""
-        return 10 * self.window // self.stride
+        """Windows overlap; some nine copies of each are at work while phases are found."""
+        return 18 * self.window // self.stride
 
     @property
     def bins(self) -> int:

@@ -78,9 +78,9 @@ class Team:
         with (self.place / f"{name}-{self.started}.log").open("wb") as log:
             return subprocess.Popen(call, stdout=log, stderr=subprocess.STDOUT, env=environment)
 
-    def ask(self, timeout: float = 120.0, **body: object) -> httpx2.Response:
+    def ask(self, timeout: float = 120.0, what: str = "images", **body: object) -> httpx2.Response:
         """One generation, waited for."""
-        return httpx2.post(f"{self.url}/v1/images/generations", json=body, timeout=timeout)
+        return httpx2.post(f"{self.url}/v1/{what}/generations", json=body, timeout=timeout)
 
     def end(self) -> None:
         for process in (*self.workers, *self.apis):

@@ -50,9 +50,17 @@ def undisturbed(two: Team) -> list[bytes]:
     return pictures(two.ask(**LONG, seed=5))
 
 
-@pytest.mark.parametrize("model", ["maskgit-fashion", "mar-fashion"])
-def test_a_killed_workers_request_goes_on_elsewhere_with_the_same_bytes(two: Team, model: str) -> None:
-    body = {**LONG, "model": model, "seed": 5}
+@pytest.mark.parametrize(
+    "asked_for",
+    [
+        {"model": "maskgit-fashion"},
+        {"model": "mar-fashion"},
+        {"model": "magnet-loops", "what": "audio", "prompt": "flute loop, 96 bpm", "output_format": "wav"},
+    ],
+    ids=lambda asked_for: asked_for["model"],
+)
+def test_a_killed_workers_request_goes_on_elsewhere_with_the_same_bytes(two: Team, asked_for: dict[str, str]) -> None:
+    body = {**LONG, **asked_for, "seed": 5}
     undisturbed = pictures(two.ask(**body))
     with ThreadPoolExecutor(1) as pool:
         asked = begun(two, pool, **body)

@@ -143,6 +143,7 @@ def test_folders_without_sounds_are_named(tmp_path: Path) -> None:
         (["--rate", "44100"], "--rate is 8000"),
         (["--seconds", "0.1"], "--seconds is 0.5 to 60"),
         (["--recipe", "image"], "has no 'codec' stage"),
+        (["--set", "codec.objective.spectrum=0"], "objective.l1, .mel, .stft and .spectrum are all 0"),
     ],
 )
 def test_what_does_not_fit_is_one_line(folder: Path, tmp_path: Path, more: list[str], message: str) -> None:

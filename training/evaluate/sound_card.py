@@ -90,7 +90,7 @@ def quality(scores: Mapping[str, Any]) -> str:
             ("pairs that were held out", "_held_out_pairs", "held_out_pairs"),
         )
     ]
-    phases = "" if codec["si_sdr_db"] > 0 else ": its phases are found, not coded, so that this says nothing"
+    phases = "" if codec["family"] == "encodec" else ": its phases are found, not coded, so that this says nothing"
     used = ", ".join(f"{share:.0f}" for share in codec["codes_used"])
     return f"""{codec["count"]} loops that nothing was trained on, as many others to compare with, as many samples for
 the captions of the first; of pairs of instrument and tempo that were in the training set, and of those that were held

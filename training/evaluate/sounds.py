@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from models.tokenizers.codec import Codec
+from models.tokenizers.codecs import codec_family
 from training.data.loops import RATE
 from training.data.sounds import SoundSet
 from training.evaluate.classifier import Classifier
@@ -44,6 +45,7 @@ def codec_scores(codec: Codec, data: SoundSet, others: SoundSet, listener: Class
     theirs, _ = listen(listener, waves_of(others))
     return {
         "count": len(data),
+        "family": codec_family(codec.config),
         "si_sdr_db": float(si_sdr(made[:, 0], real[:, 0]).median()),
         "mel_distance": float(mel_distance(made, real, RATE)),
         "instrument_real": percent(heard_real == labels),

@@ -1,4 +1,4 @@
-"""The objective of an EnCodec-shaped codec (arXiv 2210.13438): spectra, waveform, a discriminator, and its codebooks.
+"""The objective of a codec, EnCodec's (arXiv 2210.13438): spectra, waveform, a discriminator, and its codebooks.
 
 Gradients of the terms are balanced: each is scaled to its share of the whole, whatever its size (section 3.4).
 Codebooks follow their rows by moving averages and take rows of the batch in place of codes that nobody uses.
@@ -24,6 +24,7 @@ from training.settings import CodecSettings
 SHOWN = 6
 SAMPLED, SAMPLED_SECONDS, SAMPLED_AT_ONCE = 200, 2.0, 8
 SETTLING = 20  # rounds of k-means
+RARE = 0.01  # how often, at least, a code counts as chosen at first; the mean is 1
 PICTURED = 512  # samples of a window
 
 
@@ -38,6 +39,9 @@ class CodecTask:
         self.rate = codec.config.sample_rate
         if data.rate != self.rate:
             raise ValueError(f"the sounds have {data.rate} samples a second, the codec {self.rate}")
+        spectral = codec.ideal(torch.zeros(1, codec.config.channels, codec.config.hop)) is not None
+        if max(settings.l1, settings.mel, settings.stft, settings.spectrum if spectral else 0.0) <= 0:
+            raise ValueError("objective.l1, .mel, .stft" + (" and .spectrum" if spectral else "") + " are all 0")
         self.length = min(data.waves.shape[1], round(settings.crop_seconds * self.rate))
         discriminator = SoundDiscriminator(tuple(settings.windows), settings.width)
         self.balance = Balance(("spectrum", "l1", "mel", "stft", "adversarial", "features"))
@@ -133,12 +137,14 @@ class CodecTask:
     def _seed(self, generator: torch.Generator) -> None:
         """Each codebook from what those before it leave of many sounds."""
         device = next(self.codec.parameters()).device
-        parts = [self.codec.encoder(part.to(device)).float() for part in samples_of(self.data).split(SAMPLED_AT_ONCE)]
+        with torch.autocast(device.type, enabled=False):
+            parts = [self.codec.encoder(part.to(device)) for part in samples_of(self.data).split(SAMPLED_AT_ONCE)]
         left = torch.cat(parts).transpose(1, 2).flatten(0, 1)
         for book in self.books:
             book.seed(left, generator)
             for _ in range(SETTLING):
                 book.settle(left)
+            book.share()
             left = left - book.table[book.nearest(left)]
 
     @torch.no_grad()
@@ -207,7 +213,8 @@ class Book:
     def nearest(self, rows: Tensor) -> Tensor:
         """[N, D] -> ids [N]."""
         table = self.table
-        return (rows @ table.T - 0.5 * table.square().sum(dim=1)).argmax(dim=1)
+        with torch.autocast(rows.device.type, enabled=False):  # as it will be served
+            return (rows @ table.T - 0.5 * table.square().sum(dim=1)).argmax(dim=1)
 
     def count(self, ids: Tensor, rows: Tensor) -> None:
         """Of one share of a batch."""
@@ -240,8 +247,13 @@ class Book:
         sums = torch.zeros_like(self.table).index_add_(0, ids, rows)
         chosen = counts.unsqueeze(1) > 0
         self.layer.embed.copy_(torch.where(chosen, sums / counts.clamp(min=1.0).unsqueeze(1), self.table))
-        self.layer.cluster_size.copy_(counts)
-        self.layer.embed_avg.copy_(self.table * counts.unsqueeze(1))
+        self.layer.cluster_size.copy_((counts * (len(counts) / len(rows))).clamp(min=RARE))
+        self.layer.embed_avg.copy_(self.table * self.layer.cluster_size.unsqueeze(1))
+
+    def share(self) -> None:
+        """Every process goes on with the first one's."""
+        for value in (self.layer.embed, self.layer.cluster_size, self.layer.embed_avg):
+            value.copy_(broadcast(value))
 
     @torch.no_grad()
     def replace_dead(self, rows: Tensor, generator: torch.Generator, below: float) -> None:

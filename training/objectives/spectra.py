@@ -35,8 +35,8 @@ def stft_distance(made: Tensor, real: Tensor) -> Tensor:
 
 def spectrum_distance(mine: Tensor, wanted: Tensor, rate: int) -> Tensor:
     """The same two distances of magnitudes themselves, [B, bins, S] twice."""
-    triangles = bank(rate, 2 * (mine.shape[1] - 1)).to(mine.device)
-    return _magnitude_distance(mine, wanted) + _mel_distance(triangles @ mine, triangles @ wanted)
+    bands = (_banded(spectra, rate, 2 * (mine.shape[1] - 1)) for spectra in (mine, wanted))
+    return _magnitude_distance(mine, wanted) + _mel_distance(*bands)
 
 
 def _magnitude_distance(mine: Tensor, wanted: Tensor) -> Tensor:
@@ -52,7 +52,12 @@ def _mel_distance(mine: Tensor, wanted: Tensor) -> Tensor:
 
 def mels(wave: Tensor, rate: int, window: int) -> Tensor:
     """Magnitudes [B, bands, T] of waves [B, 1, N], with a hop of a quarter of the window."""
-    return bank(rate, window).to(wave.device) @ magnitudes(wave, window)
+    return _banded(magnitudes(wave, window), rate, window)
+
+
+def _banded(spectra: Tensor, rate: int, window: int) -> Tensor:
+    with torch.autocast(spectra.device.type, enabled=False):  # of differences of these little would be left
+        return bank(rate, window).to(spectra.device) @ spectra
 
 
 def magnitudes(wave: Tensor, window: int) -> Tensor:

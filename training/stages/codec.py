@@ -16,6 +16,7 @@ from training.objectives.codec import CodecTask, samples_of
 from training.recipe import CodecStage, Recipe
 from training.sound_material import SoundMaterial
 from training.stages.common import CHECKPOINT, export, provenance, train
+from training.trainer import STATE
 from training.where import Where
 
 
@@ -26,8 +27,9 @@ def train_codec(
     claim(where.out, {"sounds": sounds_mark(material.sounds), "network": architecture_dict(stage.network)})
     torch.manual_seed(stage.train.seed)
     codec = build_codec(stage.network)
-    codec.prepare(samples_of(material.sounds))
     task = CodecTask(codec, material.sounds, stage.objective)
+    if not (where.out / STATE).is_file():
+        codec.prepare(samples_of(material.sounds))
     network = train(task, stage.train, where, accelerator, "codec")
     config = CheckpointConfig(
         family=codec_family(stage.network),

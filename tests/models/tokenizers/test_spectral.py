@@ -23,6 +23,8 @@ def codec() -> SpectralCodec:
     codec = SpectralCodec(TINY).eval()
     for layer in codec.quantizer.layers:
         layer.codebook.embed.normal_()
+    for learnt in (codec.encoder.out, codec.decoder.head):  # silent until they have learnt something
+        torch.nn.init.normal_(learnt.weight, std=0.1)
     return codec
 
 
@@ -60,11 +62,13 @@ def test_training_hears_levels_with_the_phases_of_the_original(codec: SpectralCo
     torch.testing.assert_close(codec.heard(codec.ideal(wave), wave), wave, atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_a_waveform_does_not_know_its_neighbours(codec: SpectralCodec, threads: int) -> None:
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("tokens", [13, 200])
+def test_a_waveform_does_not_know_its_neighbours(codec: SpectralCodec, threads: int, tokens: int) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    waveforms, ids = torch.randn(5, 1, 2000), torch.randint(TINY.codebook_size, (5, TINY.codebooks, 13))
+    waveforms = 0.3 * torch.randn(5, 1, tokens * TINY.hop)
+    ids = torch.randint(TINY.codebook_size, (5, TINY.codebooks, tokens))
     for function, rows in ((codec.encode, waveforms), (codec.decode, ids), (codec.decode, ids[:, :2])):
         whole = function(rows)
         assert all(torch.equal(function(rows[at : at + 1]), whole[at : at + 1]) for at in range(len(rows)))
@@ -90,6 +94,9 @@ def test_both_ways_through_a_folder(tmp_path: Path, codec: SpectralCodec) -> Non
         ("spectral-codec", {"kernel_size": 6}, "kernel_size 6 is even"),
         ("spectral-codec", {"channels": 2}, "architecture.channels"),
         ("spectral-codec", {"codebook_size": 500}, "codebook_size 500 is no power of two"),
+        ("spectral-codec", {"dimension": 2000}, "dimension 2000 is more than the 1026 of a token"),
+        ("spectral-codec", {"window": 8}, "architecture.window"),
+        ("encodec", {"codebook_size": 1}, "codebook_size 1 is no power of two"),
         ("encodec", {"sample_rate": 100}, "sample_rate 100 is less than the 640 samples of a token"),
     ],
 )
@@ -105,11 +112,7 @@ def test_sizes_say_their_family() -> None:
     assert type(build_codec(EnCodecConfig.preset("tiny"))).__name__ == "EnCodec"
 
 
-def test_gradients_reach_every_weight() -> None:
-    torch.manual_seed(0)
-    codec = SpectralCodec(TINY)
-    torch.nn.init.normal_(codec.encoder.out.weight)  # silent until they have learnt something
-    torch.nn.init.normal_(codec.decoder.head.weight)
+def test_gradients_reach_every_weight(codec: SpectralCodec) -> None:
     wave = torch.randn(2, 1, 1000)
     (codec.make(codec.encoder(wave)) - codec.ideal(wave)).square().sum().backward()
     parts = [*codec.encoder.named_parameters(), *codec.decoder.named_parameters()]
@@ -130,3 +133,28 @@ def test_a_prepared_codec_knows_spectra_before_it_is_trained() -> None:
     before = missed()
     codec.prepare(waves)
     assert missed() < 0.02 * before
+
+
+@pytest.mark.parametrize("samples", [200, 8000])
+def test_a_single_sound_is_enough_to_prepare(samples: int) -> None:
+    codec = SpectralCodec(SpectralConfig(encoder_depths=(1, 1), decoder_depths=(1, 1)))
+    wave = 0.1 * torch.randn(1, 1, samples, generator=torch.Generator().manual_seed(0))
+    codec.prepare(torch.cat([wave, torch.zeros_like(wave)]))
+    with torch.no_grad():
+        assert codec.make(codec.encoder(wave)).isfinite().all()
+
+
+def test_silence_cannot_be_prepared_for() -> None:
+    with pytest.raises(ValueError, match="silent"):
+        SpectralCodec(TINY).prepare(torch.zeros(2, 1, 8000))
+
+
+@torch.no_grad()
+def test_silence_comes_back_as_silence() -> None:
+    codec = SpectralCodec(SpectralConfig(encoder_depths=(1, 1), decoder_depths=(1, 1)))
+    sound = 0.1 * torch.randn(4, 1, 16000, generator=torch.Generator().manual_seed(0))
+    sound[:2] = 0.0
+    codec.prepare(sound)
+    heard = codec.finish(codec.ideal(sound))
+    assert heard[:2].abs().max() < 1e-6
+    assert heard[2:].square().mean() > 0.5 * sound[2:].square().mean()
