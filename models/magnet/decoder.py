@@ -22,14 +22,14 @@ from models.magnet.companion import Companion
 from models.magnet.decoding import Decoding
 from models.magnet.failure import NotFinite
 from models.magnet.network import MAGNeT
-from models.magnet.previews import Snapshot
+from models.magnet.previews import Snapshot, given_of
 from models.magnet.sample import Sample
 from models.magnet.sequence import MAGNeTSequence, own, planned, shortened
 from models.magnet.stepper import Stepper
 from models.magnet.text import TextSource
 from models.magnet.twin import Beginning
 from models.spec import DecoderSpec, Sound
-from models.tokenizers.codec import Codec
+from models.tokenizers.codec import Codec, Given
 
 FLOAT = 4
 CONTEXT = 50
@@ -237,13 +237,19 @@ class MAGNeTDecoder:
     @torch.inference_mode()
     def preview(self, snapshots: Seq[object]) -> list[Artifact]:
         mine = cast(Seq[Snapshot], snapshots)
-        waves = self._waves([shot.ids[: shot.audible] for shot in mine], [shot.loop for shot in mine])
+        waves = self._waves(
+            [shot.ids[: shot.audible] for shot in mine], [shot.loop for shot in mine], [shot.given for shot in mine]
+        )
         return [Artifact(wave, shot.ids.numpy(), dict(shot.extra)) for wave, shot in zip(waves, mine, strict=True)]
 
     @torch.inference_mode()
     def finish(self, seqs: Seq[Sequence]) -> list[Artifact]:
         mine = [own(seq) for seq in seqs]
-        waves = self._waves([seq.state.ids for seq in mine], [seq.request.loop for seq in mine])
+        waves = self._waves(
+            [seq.state.ids for seq in mine],
+            [seq.request.loop for seq in mine],
+            [given_of(seq.request) for seq in mine],
+        )
         artifacts = []
         for seq, wave in zip(mine, waves, strict=True):
             seq.finished = True
@@ -251,13 +257,16 @@ class MAGNeTDecoder:
             artifacts.append(Artifact(wave, seq.state.ids.numpy().copy(), dict(extra)))
         return artifacts
 
-    def _waves(self, ids: list[Tensor], loops: list[bool]) -> list[np.ndarray]:
+    def _waves(self, ids: list[Tensor], loops: list[bool], givens: list[Given | None]) -> list[np.ndarray]:
         """Token grids [k, T] -> samples [N, C]; grids of equal shape share calls. A loop is heard in its midst."""
         grids = [_circled(grid) if loop else grid for grid, loop in zip(ids, loops, strict=True)]
+        heeded = [given if self.codec.heeds and not loop else None for given, loop in zip(givens, loops, strict=True)]
+        alike: dict[object, list[int]] = {}
+        for at, (grid, given) in enumerate(zip(grids, heeded, strict=True)):
+            alike.setdefault((tuple(grid.shape), None if given is None else at), []).append(at)
         found: dict[int, np.ndarray] = {}
-        for shape in dict.fromkeys(tuple(grid.shape) for grid in grids):
-            which = [at for at, grid in enumerate(grids) if tuple(grid.shape) == shape]
-            waves = self.codec.decode(torch.stack([grids[at] for at in which]).to(self.device))
+        for which in alike.values():
+            waves = self.codec.decode(torch.stack([grids[at] for at in which]).to(self.device), heeded[which[0]])
             found |= dict(zip(which, waves.transpose(1, 2).cpu().numpy(), strict=True))
         cuts = [_context(grid) * self.sound.hop if loop else 0 for grid, loop in zip(ids, loops, strict=True)]
         return [_joined(found[at], cut, self.sound.rate) for at, cut in enumerate(cuts)]

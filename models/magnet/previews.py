@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from models.decoder import GenerationRequest
 from models.magnet.sequence import MAGNeTSequence
+from models.tokenizers.codec import Given
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,7 @@ class Snapshot:
     ids: Tensor
     audible: int
     loop: bool
+    given: Given | None
     known: Tensor
     written: Tensor
 
@@ -25,9 +28,24 @@ class Snapshot:
     def of(cls, seq: MAGNeTSequence) -> "Snapshot":
         state = seq.state
         done = torch.arange(len(state.ids)).unsqueeze(-1) < (seq.audible if seq.step else 0)
-        return cls(state.ids.clone(), seq.audible, seq.request.loop, state.known | done, state.written.clone())
+        return cls(
+            state.ids.clone(),
+            seq.audible,
+            seq.request.loop,
+            given_of(seq.request),
+            state.known | done,
+            state.written.clone(),
+        )
 
     @property
     def extra(self) -> dict[str, object]:
         """For `Artifact.extra`."""
         return {"known": self.known.numpy(), "order": self.written.numpy()}
+
+
+def given_of(request: GenerationRequest) -> Given | None:
+    """What of an upload stays."""
+    if request.waveform is None or request.mask is None:
+        return None
+    wave = torch.from_numpy(request.waveform.T.copy())
+    return Given(wave, torch.from_numpy(request.mask[: wave.shape[1]].copy()))

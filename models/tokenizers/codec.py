@@ -1,12 +1,22 @@
 """What every codec offers to training and to the decoders: waveforms <-> ids, through a residual quantizer."""
 
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from models.tokenizers.codec_config import CodecConfig
 from models.tokenizers.microbatch import in_microbatches
+
+
+@dataclass(frozen=True)
+class Given:
+    """A sound of which a part is made anew: wave float32 [C, N]; asked bool [N], true where it is."""
+
+    wave: Tensor
+    asked: Tensor
 
 
 class Codec(nn.Module):
@@ -16,6 +26,9 @@ class Codec(nn.Module):
     The quantizer is that of the transformers library's `EncodecModel`, under the names it has there. Waveforms of equal
     length pass in micro-batches, so that one's bits do not depend on its neighbours.
     """
+
+    heeds: ClassVar[bool] = False
+    """Whether `decode` makes another sound where a part of it is given."""
 
     config: CodecConfig
     encoder: nn.Module
@@ -28,12 +41,12 @@ class Codec(nn.Module):
         return in_microbatches(self._ids, waveforms)
 
     @torch.no_grad()
-    def decode(self, ids: Tensor) -> Tensor:
+    def decode(self, ids: Tensor, given: Given | None = None) -> Tensor:
         """ids [B, k, T] of the first k <= K codebooks -> waveforms [B, C, T * hop], not clipped.
 
-        Fewer codebooks give a coarser sound.
+        Fewer codebooks give a coarser sound. What is made anew may be fitted to what is `given` of each of them.
         """
-        return in_microbatches(self._waveforms, ids)
+        return in_microbatches(partial(self._waveforms, given=given), ids)
 
     # -- for training: a decoder may make something else than waveforms, of which these are found
 
@@ -45,8 +58,8 @@ class Codec(nn.Module):
         made: Tensor = self.decoder(features)
         return made
 
-    def finish(self, made: Tensor) -> Tensor:
-        """What `make` makes -> waveforms [B, C, T * hop], where there is no original."""
+    def finish(self, made: Tensor, given: Given | None = None) -> Tensor:
+        """What `make` makes -> waveforms [B, C, T * hop], without the original, or with a part of it."""
         return made
 
     def ideal(self, waves: Tensor) -> Tensor | None:
@@ -61,8 +74,8 @@ class Codec(nn.Module):
         ids: Tensor = self.quantizer.encode(self.encoder(waveforms))
         return ids.transpose(0, 1)
 
-    def _waveforms(self, ids: Tensor) -> Tensor:
-        return self.finish(self.make(self.quantizer.decode(ids.transpose(0, 1))))
+    def _waveforms(self, ids: Tensor, given: Given | None) -> Tensor:
+        return self.finish(self.make(self.quantizer.decode(ids.transpose(0, 1))), given)
 
 
 def quantizer_settings(config: CodecConfig) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.tokenizers.codec import Codec, quantizer_settings
+from models.tokenizers.codec import Codec, Given, quantizer_settings
 from models.tokenizers.spectral_config import SpectralConfig
 
 AUDIBLE = 1e-3
@@ -29,6 +29,7 @@ EVEN = 1e-3  # spread of levels that tells nothing
 class SpectralCodec(Codec):
     """A codec of one channel whose encoder and decoder work on magnitudes of spectra."""
 
+    heeds = True
     encoder: "SpectralEncoder"
     decoder: "SpectralDecoder"
 
@@ -64,9 +65,13 @@ class SpectralCodec(Codec):
         self.decoder.linear.weight.copy_(parts.T * scale)
         self.decoder.linear.bias.copy_(middle)
 
-    def finish(self, made: Tensor) -> Tensor:
-        """Logarithms of magnitudes [B, bins, S] -> waveforms; what is hardly audible is silence again."""
-        return self.decoder.stft.griffin_lim((made.exp() - AUDIBLE).clamp(min=0.0), self.config.rounds)
+    def finish(self, made: Tensor, given: Given | None = None) -> Tensor:
+        """Logarithms of magnitudes [B, bins, S] -> waveforms; what is hardly audible is silence again.
+
+        Phases go on from those of spectra that are `given` as a whole.
+        """
+        magnitudes = (made.exp() - AUDIBLE).clamp(min=0.0)
+        return self.decoder.stft.griffin_lim(magnitudes, self.config.rounds, given)
 
     def ideal(self, waves: Tensor) -> Tensor:
         return self.decoder.stft.levels(waves)
@@ -156,14 +161,30 @@ class Spectra(nn.Module):
         weights = self.window.square()[None, :, None].expand(1, -1, pieces.shape[-1])
         return self._added(pieces) / self._added(weights).clamp(min=FADE)
 
-    def griffin_lim(self, magnitudes: Tensor, rounds: int) -> Tensor:
+    def griffin_lim(self, magnitudes: Tensor, rounds: int, given: Given | None = None) -> Tensor:
         """Magnitudes [B, bins, S] -> waveforms [B, 1, S * stride] of about these, without any chance."""
-        found = before = torch.polar(magnitudes, self._running(magnitudes))
-        for _ in range(rounds):
-            agreed = self.spectra(self.waves(found))
-            ahead = agreed + HASTE * (agreed - before)
-            found, before = magnitudes * ahead / ahead.abs().clamp(min=1e-9), agreed
-        return self.waves(found)
+        phases = self._running(magnitudes)
+        kept, original = self._kept(given, magnitudes) if given is not None else (None, None)
+        if kept is not None and original is not None:
+            phases = _continued(phases, original.angle(), kept)
+        found = before = torch.polar(magnitudes, phases)
+        for turn in range(rounds + 1):
+            if kept is not None and original is not None:
+                found = torch.where(kept, original, found)
+            waves = self.waves(found)
+            if turn < rounds:
+                agreed = self.spectra(waves)
+                ahead = agreed + HASTE * (agreed - before)
+                found, before = magnitudes * ahead / ahead.abs().clamp(min=1e-9), agreed
+        return waves
+
+    def _kept(self, given: Given, magnitudes: Tensor) -> tuple[Tensor, Tensor]:
+        """Which spectra [S] see nothing that is made anew, and those of the original [1, bins, S]."""
+        missing = magnitudes.shape[-1] * self.stride - given.wave.shape[-1]
+        wave = F.pad(given.wave.to(magnitudes), (0, missing))
+        asked = F.pad(given.asked.to(magnitudes), (0, missing), value=1.0)
+        seen = F.max_pool1d(F.pad(asked[None, None], (self.side, self.side)), self.size, self.stride)
+        return seen[0, 0] == 0, self.spectra(wave.unsqueeze(0))
 
     def _running(self, magnitudes: Tensor) -> Tensor:
         """Phases that go on at the pitch of what is loud near each bin, [B, bins, S]: half the rounds from nothing."""
@@ -197,6 +218,14 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         mixed = self.norm(self.mix(x.transpose(1, 2)).transpose(1, 2))
         return x + self.share * cast(Tensor, self.down(F.gelu(self.up(mixed))))
+
+
+def _continued(phases: Tensor, original: Tensor, kept: Tensor) -> Tensor:
+    """`phases` [B, bins, S] turned so that they go on from the last of the `original` that was `kept` before."""
+    places = torch.arange(len(kept), device=kept.device)
+    last = torch.where(kept, places, -1).cummax(dim=0).values
+    turned = phases + (original - phases)[..., last.clamp(min=0)]
+    return torch.where(last >= 0, turned, phases)
 
 
 def _joined(levels: Tensor, spectra: int) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 
 from models.architecture import architecture_dict
 from models.checkpoint import CheckpointConfig, CheckpointError
+from models.tokenizers.codec import Given
 from models.tokenizers.codecs import build_codec, codec_family, load_codec, read_codec
 from models.tokenizers.encodec_config import EnCodecConfig
 from models.tokenizers.spectral import Spectra, SpectralCodec
@@ -158,3 +159,18 @@ def test_silence_comes_back_as_silence() -> None:
     heard = codec.finish(codec.ideal(sound))
     assert heard[:2].abs().max() < 1e-6
     assert heard[2:].square().mean() > 0.5 * sound[2:].square().mean()
+
+
+@torch.no_grad()
+def test_what_is_given_goes_on() -> None:
+    """A note whose second half is made anew: no jump where that begins, and what is given stays."""
+    codec = SpectralCodec(SpectralConfig(encoder_depths=(1, 1), decoder_depths=(1, 1)))
+    time = torch.arange(16000) / 16000
+    wave = 0.3 * (2 * torch.pi * 110.0 * time).sin().view(1, 1, -1)
+    asked = time >= 0.5
+    made = codec.finish(codec.ideal(wave), Given(wave[0], asked))
+    kept, seam = slice(600, 7000), slice(7900, 8600)
+    assert (made - wave)[..., kept].abs().max() < 0.01
+    assert (made - wave)[..., seam].abs().max() < 0.05
+    apart = codec.finish(codec.ideal(wave))
+    assert (apart - wave)[..., seam].abs().max() > 0.1, "without it, phases are anyone's"
