@@ -16,7 +16,7 @@ from models.tokenizers.codec import Codec, Given, quantizer_settings
 from models.tokenizers.spectral_config import SpectralConfig
 
 AUDIBLE = 1e-3
-MOST = 6.0  # of a log magnitude: more would be clipped anyway
+LOUD = 1.5  # times the amplitude that samples can have
 FADE = 1e-6  # of the window's overlaps: beyond the ends they vanish
 SHARE = 0.2  # of a block's change, at first
 HASTE = 0.99  # of fast Griffin-Lim
@@ -115,6 +115,7 @@ class SpectralDecoder(nn.Module):
         super().__init__()
         self.stft, width = Spectra(config), config.decoder_width
         self.spectra = config.spectra
+        self.most = float((LOUD * self.stft.window.sum() / 2).log())  # a note of such an amplitude
         self.linear = _computed(nn.Linear(config.dimension, config.spectra * config.bins))
         self.spread = nn.Linear(config.dimension, width)
         self.coarse = _blocks(config, width, config.decoder_depths[0])
@@ -130,7 +131,7 @@ class SpectralDecoder(nn.Module):
         x = self.part(self.coarse(self.spread(features)))  # [B, T, spectra * W]
         x = self.fine(x.unflatten(2, (self.spectra, -1)).flatten(1, 2))  # [B, T * spectra, W]
         levels = plain + self.head(self.norm(x)).float()
-        return cast(Tensor, levels.transpose(1, 2).clamp(max=MOST))
+        return cast(Tensor, levels.transpose(1, 2).clamp(max=self.most))
 
 
 class Spectra(nn.Module):
