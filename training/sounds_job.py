@@ -59,7 +59,7 @@ def plan(job: SoundsJob) -> Recipe:
     kind = {key: text for key, text in job.changes.items() if key == "codec.kind"}
     recipe = read_recipe(job.recipe, kind)
     if recipe.codec is None:
-        return read_recipe(job.recipe, job.changes)
+        raise ValueError(f"recipe {job.recipe} has no 'codec' stage: it is not for sounds")
     sizes: dict[str, object] = {"sample_rate": job.rate}
     if isinstance(recipe.codec.network, SpectralConfig):
         sizes |= {"stride": job.rate // TOKENS // 2, "spectra": 2, "window": round(job.rate * WINDOW)}
