@@ -26,7 +26,7 @@ TERMS = 12
 SMALL = MAGNeTConfig(
     codebook_size=512, seconds=4.0, dim=192, depth=8, heads=6, text_dim=128, text_encoder="", terms=TERMS
 )
-"""That of the checkpoint `magnet-loops`."""
+"""That of the recipe `loops-magnet`."""
 CODEC = SpectralConfig()
 OFFICIAL = replace(MAGNeTConfig.preset("small-10secs"), text_encoder="", terms=TERMS)
 """The published small model for 10 s, but for the T5 before it."""

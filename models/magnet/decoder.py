@@ -29,7 +29,7 @@ from models.magnet.stepper import Stepper
 from models.magnet.text import TextSource
 from models.magnet.twin import Beginning
 from models.spec import DecoderSpec, Sound
-from models.tokenizers.codec import Codec, Given
+from models.tokenizers.codec import Codec
 
 FLOAT = 4
 CONTEXT = 50
@@ -237,19 +237,13 @@ class MAGNeTDecoder:
     @torch.inference_mode()
     def preview(self, snapshots: Seq[object]) -> list[Artifact]:
         mine = cast(Seq[Snapshot], snapshots)
-        waves = self._waves(
-            [shot.ids[: shot.audible] for shot in mine], [shot.loop for shot in mine], [shot.given for shot in mine]
-        )
+        waves = self._waves([shot.ids[: shot.audible] for shot in mine], [shot.request for shot in mine])
         return [Artifact(wave, shot.ids.numpy(), dict(shot.extra)) for wave, shot in zip(waves, mine, strict=True)]
 
     @torch.inference_mode()
     def finish(self, seqs: Seq[Sequence]) -> list[Artifact]:
         mine = [own(seq) for seq in seqs]
-        waves = self._waves(
-            [seq.state.ids for seq in mine],
-            [seq.request.loop for seq in mine],
-            [given_of(seq.request) for seq in mine],
-        )
+        waves = self._waves([seq.state.ids for seq in mine], [seq.request for seq in mine])
         artifacts = []
         for seq, wave in zip(mine, waves, strict=True):
             seq.finished = True
@@ -257,10 +251,11 @@ class MAGNeTDecoder:
             artifacts.append(Artifact(wave, seq.state.ids.numpy().copy(), dict(extra)))
         return artifacts
 
-    def _waves(self, ids: list[Tensor], loops: list[bool], givens: list[Given | None]) -> list[np.ndarray]:
+    def _waves(self, ids: list[Tensor], requests: list[GenerationRequest]) -> list[np.ndarray]:
         """Token grids [k, T] -> samples [N, C]; grids of equal shape share calls. A loop is heard in its midst."""
+        loops = [one.loop for one in requests]
         grids = [_circled(grid) if loop else grid for grid, loop in zip(ids, loops, strict=True)]
-        heeded = [given if self.codec.heeds and not loop else None for given, loop in zip(givens, loops, strict=True)]
+        heeded = [given_of(one) if self.codec.heeds and not one.loop else None for one in requests]
         alike: dict[object, list[int]] = {}
         for at, (grid, given) in enumerate(zip(grids, heeded, strict=True)):
             alike.setdefault((tuple(grid.shape), None if given is None else at), []).append(at)

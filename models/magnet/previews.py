@@ -19,8 +19,7 @@ class Snapshot:
 
     ids: Tensor
     audible: int
-    loop: bool
-    given: Given | None
+    request: GenerationRequest
     known: Tensor
     written: Tensor
 
@@ -31,8 +30,7 @@ class Snapshot:
         return cls(
             state.ids.clone(),
             seq.audible,
-            seq.request.loop,
-            given_of(seq.request),
+            seq.request,
             state.known | done,
             state.written.clone(),
         )

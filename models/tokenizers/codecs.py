@@ -1,26 +1,17 @@
 """The kinds of codec, by the `family` of their config.json. Imports without torch."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from models.checkpoint import CheckpointError, read_config
 from models.tokenizers.codec_config import CodecConfig
 from models.tokenizers.encodec_config import EnCodecConfig
+from models.tokenizers.registry import Kind, family_of, read_sizes
 from models.tokenizers.spectral_config import SpectralConfig
 
 if TYPE_CHECKING:
     from models.tokenizers.codec import Codec
-
-
-@dataclass(frozen=True)
-class CodecKind:
-    """`network` builds what a `config` describes, with random weights."""
-
-    config: type[CodecConfig]
-    network: Callable[[Any], "Codec"]
 
 
 def _encodec(config: EnCodecConfig) -> "Codec":
@@ -35,25 +26,19 @@ def _spectral(config: SpectralConfig) -> "Codec":
     return SpectralCodec(config)
 
 
-CODECS: Mapping[str, CodecKind] = MappingProxyType(
-    {"encodec": CodecKind(EnCodecConfig, _encodec), "spectral-codec": CodecKind(SpectralConfig, _spectral)}
+CODECS: Mapping[str, Kind[CodecConfig, "Codec"]] = MappingProxyType(
+    {"encodec": Kind(EnCodecConfig, _encodec), "spectral-codec": Kind(SpectralConfig, _spectral)}
 )
 
 
 def codec_family(sizes: CodecConfig) -> str:
     """What config.json calls a codec of these sizes."""
-    return next(name for name, kind in CODECS.items() if type(sizes) is kind.config)
+    return family_of(sizes, CODECS)
 
 
 def read_codec(place: Path) -> CodecConfig:
     """The sizes of the codec directory `place`; CheckpointError, in one line, for anything else."""
-    card = read_config(place)
-    if card.family not in CODECS:
-        raise CheckpointError(f"{place}: a {card.family} is no codec; there are: {', '.join(sorted(CODECS))}")
-    try:
-        return CODECS[card.family].config.from_dict(card.architecture)
-    except ValueError as error:
-        raise CheckpointError(f"{place}: {error}") from None
+    return read_sizes(place, CODECS, "codec")
 
 
 def build_codec(sizes: CodecConfig) -> "Codec":

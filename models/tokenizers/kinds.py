@@ -1,14 +1,13 @@
 """The kinds of image tokenizer, by the `family` of their config.json. Imports without torch."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from models.checkpoint import CheckpointError, read_config
 from models.tokenizers.diffusers_config import DiffusersVQConfig
 from models.tokenizers.kl_config import KLConfig
+from models.tokenizers.registry import Kind, family_of, read_sizes
 from models.tokenizers.vqgan_config import VQGANConfig
 
 if TYPE_CHECKING:
@@ -43,14 +42,6 @@ class TokenizerConfig(Protocol):
         """Pixels per token along one side."""
 
 
-@dataclass(frozen=True)
-class Kind:
-    """`network` builds what a `config` describes, with random weights."""
-
-    config: type[TokenizerConfig]
-    network: Callable[[Any], "Tokenizer"]
-
-
 def _vqgan(config: VQGANConfig) -> "Tokenizer":
     from models.tokenizers.vqgan import VQGAN
 
@@ -69,7 +60,7 @@ def _kl(config: KLConfig) -> "Tokenizer":
     return KLAutoencoder(config)
 
 
-KINDS: Mapping[str, Kind] = MappingProxyType(
+KINDS: Mapping[str, Kind[TokenizerConfig, "Tokenizer"]] = MappingProxyType(
     {
         "vqgan": Kind(VQGANConfig, _vqgan),
         "diffusers-vq": Kind(DiffusersVQConfig, _diffusers_vq),
@@ -80,19 +71,12 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
 
 def read_tokenizer(place: Path) -> TokenizerConfig:
     """The sizes of the tokenizer directory `place`; CheckpointError, in one line, for anything else."""
-    card = read_config(place)
-    if card.family not in KINDS:
-        raise CheckpointError(f"{place}: a {card.family} is no tokenizer; there are: {', '.join(sorted(KINDS))}")
-    try:
-        return KINDS[card.family].config.from_dict(card.architecture)
-    except ValueError as error:
-        raise CheckpointError(f"{place}: {error}") from None
+    return read_sizes(place, KINDS, "tokenizer")
 
 
 def build_tokenizer(sizes: TokenizerConfig) -> "Tokenizer":
     """A network of these sizes with random weights. CheckpointError where a library that it needs is missing."""
-    kind = next(kind for kind in KINDS.values() if type(sizes) is kind.config)
-    return kind.network(sizes)
+    return KINDS[family_of(sizes, KINDS)].network(sizes)
 
 
 def load_tokenizer(place: Path) -> "Tokenizer":

@@ -165,13 +165,13 @@ class Spectra(nn.Module):
     def griffin_lim(self, magnitudes: Tensor, rounds: int, given: Given | None = None) -> Tensor:
         """Magnitudes [B, bins, S] -> waveforms [B, 1, S * stride] of about these, without any chance."""
         phases = self._running(magnitudes)
-        kept, original = self._kept(given, magnitudes) if given is not None else (None, None)
-        if kept is not None and original is not None:
-            phases = _continued(phases, original.angle(), kept)
+        fixed = None if given is None else self._kept(given, magnitudes)
+        if fixed is not None:
+            phases = _continued(phases, *fixed)
         found = before = torch.polar(magnitudes, phases)
         for turn in range(rounds + 1):
-            if kept is not None and original is not None:
-                found = torch.where(kept, original, found)
+            if fixed is not None:
+                found = torch.where(*fixed, found)
             waves = self.waves(found)
             if turn < rounds:
                 agreed = self.spectra(waves)
@@ -221,11 +221,11 @@ class Block(nn.Module):
         return x + self.share * cast(Tensor, self.down(F.gelu(self.up(mixed))))
 
 
-def _continued(phases: Tensor, original: Tensor, kept: Tensor) -> Tensor:
+def _continued(phases: Tensor, kept: Tensor, original: Tensor) -> Tensor:
     """`phases` [B, bins, S] turned so that they go on from the last of the `original` that was `kept` before."""
     places = torch.arange(len(kept), device=kept.device)
     last = torch.where(kept, places, -1).cummax(dim=0).values
-    turned = phases + (original - phases)[..., last.clamp(min=0)]
+    turned = phases + (original.angle() - phases)[..., last.clamp(min=0)]
     return torch.where(last >= 0, turned, phases)
 
 
