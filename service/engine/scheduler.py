@@ -390,9 +390,8 @@ class StepScheduler:
         self._doom(job, "internal_error", "a step failed; other requests are not affected", now)
 
     def _account(self, batch: Batch, elapsed: float, now: float) -> None:
-        rows = batch.rows
-        self._costs.observe(batch.lane, rows, elapsed / batch.work.times)
-        self._lanes.charge(batch.lane, batch.entries, rows, elapsed)
+        self._costs.observe(batch.lane, batch.rows, elapsed / batch.work.times)
+        self._lanes.charge(batch.lane, batch.entries, batch.rows, elapsed)
         if batch.kind is Kind.FINISH:
             self._pace.finished(batch.model, len(batch.entries), elapsed)
         self.log.append(batch.record(elapsed, now))
