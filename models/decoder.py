@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from models.decoding.plan import Plan
-from models.spec import DecoderSpec, Sampling, Task
+from models.spec import ClipTask, DecoderSpec, Sampling, Task
 
 Condition = int | tuple[int, ...] | str  # a class, the terms of a caption, or a text
 
@@ -23,6 +23,8 @@ class GenerationRequest:
     encoding of `image` or `waveform`; frames: tokens along time (0: as many as the model makes, or as the waveform
     has), of which those behind a waveform's end are to be made; loop: the end leads over into the beginning;
     strength: share of tokens that variations re-make.
+    clip_task: what a video model makes `frames` frames from, with those before (`past`) and behind (`future`) them,
+    uint8 [n, H, W, C]; an edit has what is known of them in `image` [frames, H, W, C] and `mask` [frames, H, W].
     """
 
     task: Task
@@ -38,7 +40,16 @@ class GenerationRequest:
     mask: np.ndarray | None = None
     tokens: np.ndarray | None = None
     strength: float = 0.5
+    clip_task: ClipTask = "prediction"
+    past: np.ndarray | None = None
+    future: np.ndarray | None = None
     partials: int = 0
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """All that was given."""
+        given = (self.image, self.waveform, self.mask, self.tokens, self.past, self.future)
+        return tuple(one for one in given if one is not None)
 
 
 class Kind(StrEnum):
@@ -100,8 +111,8 @@ class Sequence:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A finished or partial sample and its tokens: pixels uint8 [H, W, C] with [L] or [L, C], or audio samples float32
-    [N, C] with [K, T].
+    """A finished or partial sample and its tokens: pixels uint8 [H, W, C] with [L] or [L, C], audio samples float32
+    [N, C] with [K, T], or frames uint8 [frames, H, W, C] with none, [0].
 
     Where previews were asked for, `extra` may hold `known` (bool [L]: decided), `confidence` (float [L]: probability of
     what is shown) and `order` (int [L]: by which step it was decided; 0: given or undecided), for the clients.

@@ -7,6 +7,7 @@ from typing import Literal
 
 Modality = Literal["image", "audio", "speech", "video"]
 Task = Literal["generate", "edit", "variation"]
+ClipTask = Literal["prediction", "interpolation", "past", "unconditional"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,9 @@ class Sampling:
     What a step masks again there are spans of neighbours, `nonoverlap` or at any place (`stride1`), scored by the best
     of their tokens (`max`) or all (`prod`). An autoregressive twin makes the first `head_start` seconds, and its view
     of what was drawn has the weight `rescoring` when spans are scored.
+    Where a block of frames is made by diffusion, it takes `num_inference_steps` of a `sampler` (`block_steps`: each its
+    own number), at levels that lie evenly (`spacing`) or where the published code has them; `final_denoise` is its
+    additional call at the end.
     A family reads those that `DecoderSpec.parameters` names.
     """
 
@@ -54,6 +58,10 @@ class Sampling:
     span_scoring: Literal["max", "prod"] = "max"
     head_start: float = 0.0
     rescoring: float = 0.0
+    sampler: Literal["ddpm", "ddim", "ddim-clipped"] = "ddpm"
+    spacing: Literal["even", "official"] = "even"
+    final_denoise: Literal["off", "official"] = "off"
+    block_steps: tuple[int, ...] = ()
 
     def with_steps(self, steps: int) -> "Sampling":
         """The same in `steps` steps; codebooks keep their shares, as far as each has a step at least."""
@@ -89,7 +97,8 @@ CODEBOOK_PARAMETERS = frozenset(
         "rescoring",
     }
 )
-TOKEN_PARAMETERS = frozenset(Sampling.__dataclass_fields__) - CHAIN_PARAMETERS - CODEBOOK_PARAMETERS
+CLIP_PARAMETERS = frozenset({"sampler", "spacing", "final_denoise", "block_steps"})
+TOKEN_PARAMETERS = frozenset(Sampling.__dataclass_fields__) - CHAIN_PARAMETERS - CODEBOOK_PARAMETERS - CLIP_PARAMETERS
 
 
 @dataclass(frozen=True)
@@ -124,6 +133,24 @@ class Sound:
 
 
 @dataclass(frozen=True)
+class Footage:
+    """What a video model makes: blocks of `block` frames of `channels` colours, seen from `past` frames before them and
+    `future` ones behind. `tasks` are those that it was trained for; up to `most` frames are made at once.
+    """
+
+    channels: int
+    block: int
+    past: int
+    future: int
+    tasks: tuple[ClipTask, ...]
+    most: int
+    fps: float
+
+    def blocks(self, frames: int) -> int:
+        return ceil(frames / self.block)
+
+
+@dataclass(frozen=True)
 class DecoderSpec:
     """A served model as its clients see it."""
 
@@ -132,7 +159,7 @@ class DecoderSpec:
     modality: Modality
     tasks: frozenset[Task]
     size: tuple[int, int]  # width, height in pixels; 0, 0 for audio
-    grid: tuple[int, int]  # rows, columns of tokens; codebooks, tokens along time at most
+    grid: tuple[int, int]  # rows, columns of tokens; codebooks, tokens along time at most; 1, frames of a block
     classes: tuple[str, ...]
     sampling: Sampling
     quality: Mapping[str, int]  # low | medium | high -> steps
@@ -149,6 +176,7 @@ class DecoderSpec:
     parameters: frozenset[str] = TOKEN_PARAMETERS  # fields of `Sampling` that have an effect
     max_diffusion_steps: int = 0  # 0: tokens are not made by diffusion
     sound: Sound | None = None  # of audio models
+    footage: Footage | None = None  # of video models
     details: Mapping[str, object] = field(default_factory=dict)  # card facts shown by /v1/models
 
     @property

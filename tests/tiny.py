@@ -14,6 +14,8 @@ from models.mar.config import MARConfig
 from models.mar.network import MAR
 from models.maskgit.config import UViTConfig
 from models.maskgit.network import UViT
+from models.mcvd.config import MCVDConfig
+from models.mcvd.network import MCVD
 from models.tokenizers.codec_config import CodecConfig
 from models.tokenizers.codecs import build_codec, codec_family
 from models.tokenizers.encodec_config import EnCodecConfig
@@ -90,6 +92,28 @@ def tiny_mar_checkpoint(
     save_checkpoint(directory, card, generator.state_dict())
     kl_card = CheckpointConfig(family="kl", architecture=architecture_dict(kl), **common)
     save_checkpoint(directory / "tokenizer", kl_card, autoencoder.state_dict())
+    return directory
+
+
+def tiny_mcvd_checkpoint(path: Path, name: str = "tiny-mcvd", seed: int = 0, network: MCVDConfig | None = None) -> Path:
+    """The same of the MCVD family: blocks of three frames of 16x16 grey pixels, all tasks, unless sizes are given."""
+    sizes = network or MCVDConfig.preset("tiny")
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        generator = MCVD(sizes)
+        for parameter in generator.parameters():  # much of it begins as nothing
+            fan = parameter[0].numel() if parameter.ndim > 1 else 100.0
+            parameter.data.copy_(torch.randn_like(parameter) * fan**-0.5)
+    directory = path / name
+    card = CheckpointConfig(
+        family="mcvd",
+        architecture=architecture_dict(replace(sizes, dropout=0.0)),
+        decoding={"num_inference_steps": 6},
+        quality={"low": 2, "medium": 4, "high": 8},
+        licence="Apache-2.0",
+        training={"recipe": "random weights"},
+    )
+    save_checkpoint(directory, card, generator.state_dict())
     return directory
 
 

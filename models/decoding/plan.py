@@ -1,12 +1,16 @@
 """A plan: how many tokens each step reveals, and which steps reuse cached attention features. Free of torch.
 
-Text form: `1,2,4+6,6+7` - commas part groups, the first step of a group is full, those after a `+` are reuse steps.
+Text form: `1,2,4+6,6+7` - commas part groups, the first step of a group is full, those after a `+` are reuse steps. A
+long run of groups that reveal nothing reads `99*0`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate, chain
+from itertools import accumulate, chain, groupby
+
+RUN = 10  # groups that reveal nothing, from which on they are counted
+LONGEST = 1000  # of a run: texts may be anybody's
 
 
 @dataclass(frozen=True)
@@ -18,12 +22,12 @@ class Plan:
             raise ValueError("every step of a plan reveals a number of tokens")
 
     def __str__(self) -> str:
-        return ",".join("+".join(map(str, group)) for group in self.groups)
+        return ",".join(_runs("+".join(map(str, group)) for group in self.groups))
 
     @classmethod
     def parse(cls, text: str) -> "Plan":
         try:
-            groups = tuple(tuple(int(n) for n in group.split("+")) for group in text.split(","))
+            groups = tuple(chain.from_iterable(map(_run, text.split(","))))
         except ValueError:
             raise ValueError(f"a plan reads like '1,2,4+6,6+7', not {text!r}") from None
         return cls(groups)
@@ -78,3 +82,22 @@ def grouped(reveals: Sequence[int], reuse: int, full_first: int) -> Plan:
         groups.append(tuple(reveals[at : at + width]))
         at += width
     return Plan(tuple(groups))
+
+
+def _runs(groups: Iterable[str]) -> Iterator[str]:
+    for group, run in groupby(groups):
+        left = len(list(run))
+        while group == "0" and left >= RUN:
+            yield f"{min(left, LONGEST)}*0"
+            left -= min(left, LONGEST)
+        yield from [group] * left
+
+
+def _run(text: str) -> tuple[tuple[int, ...], ...]:
+    """Raises ValueError."""
+    count, star, group = text.rpartition("*")
+    if not star:
+        return (tuple(int(n) for n in text.split("+")),)
+    if group != "0" or not RUN <= int(count) <= LONGEST:
+        raise ValueError
+    return ((0,),) * int(count)

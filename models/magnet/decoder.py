@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from models.decoder import Artifact, Condition, GenerationRequest, Kind, PoisonedRows, Sequence, Work
+from models.decoding.failure import NotFinite
 from models.decoding.noise import Noise, sequence_key
 from models.layers.linear import pack_linears
 from models.magnet.admission import check_request, decoding_of, frames_of, known_frames, started_frames
 from models.magnet.companion import Companion
 from models.magnet.decoding import Decoding
-from models.magnet.failure import NotFinite
 from models.magnet.network import MAGNeT
 from models.magnet.previews import Snapshot, given_of
 from models.magnet.sample import Sample

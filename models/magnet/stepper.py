@@ -6,10 +6,10 @@ from collections.abc import Sequence as Seq
 import torch
 from torch import Tensor
 
+from models.decoding.failure import NotFinite
 from models.decoding.noise import CounterNoise, Noise, Rows
 from models.decoding.sampling import guide
 from models.magnet.drawing import Draws, draw, rescored
-from models.magnet.failure import NotFinite
 from models.magnet.kept import Kept
 from models.magnet.network import MAGNeT
 from models.magnet.sample import Sample, Turn

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from models.decoding.failure import NotFinite
 from models.decoding.noise import Noise, Rows
 from models.decoding.sampling import guide
 from models.magnet.delayed import delayed, shown, told
 from models.magnet.drawing import Draws, draw
-from models.magnet.failure import NotFinite
 from models.magnet.kept import Kept
 from models.magnet.network import MAGNeT
 from models.magnet.pack import Branch, pack

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveInt
 
 from models.architecture import Architecture
+from models.spec import ClipTask
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Beta = Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -91,6 +92,18 @@ class MCVDConfig(Architecture):
     @property
     def past_channels(self) -> int:
         return self.channels * self.past
+
+    @property
+    def tasks(self) -> tuple[ClipTask, ...]:
+        """Those whose hidden frames were hidden in training, too."""
+        hides_past, hides_future = self.mask_past > 0.0, self.future == 0 or self.mask_future > 0.0
+        fits: dict[ClipTask, bool] = {
+            "prediction": hides_future,
+            "interpolation": self.future > 0,
+            "past": self.future > 0 and hides_past,
+            "unconditional": hides_past and hides_future,
+        }
+        return tuple(task for task, fit in fits.items() if fit)
 
     @property
     def shown_channels(self) -> int:

@@ -87,6 +87,11 @@ def columns(levels: Levels, sampler: Sampler) -> tuple[Tensor, Tensor]:
     return torch.tensor([*places, len(places) - 1]), torch.cat([table, last])
 
 
+def calls_of(train_steps: int, sampler: Sampler) -> int:
+    """Network calls of a block. ValueError for impossible numbers of steps."""
+    return len(visited(train_steps, sampler.steps, sampler.spacing)) + sampler.final_denoise
+
+
 class SamplerTables:
     """Samplers that were asked for, in one table, so that rows of any of them share a call."""
 

@@ -1,13 +1,14 @@
 """Network calls of any clips side by side: each at its own block, call, sampler and task."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import cast
 
 import torch
 from torch import Tensor
 
-from models.mcvd.clip import Block, Clip
+from models.decoding.failure import NotFinite
+from models.mcvd.clip import Begun, Block, Clip
 from models.mcvd.diffusion import Levels
 from models.mcvd.forward import predict
 from models.mcvd.network import MCVD
@@ -19,13 +20,15 @@ from models.mcvd.samplers import SamplerTables, advance, estimate
 class ClipStepper:
     """A network and its samplers. A clip alternates between `begin` and as many `step`s as its sampler has calls.
 
-    Both compute, then commit: when they raise, no clip has changed. `noise` is injected by parity tests.
+    Both compute, then commit: when they raise, no clip has changed. `noise` is injected by parity tests, `probe` sees
+    what the network said, [N, F * C, S, S].
     """
 
     def __init__(self, network: MCVD, noise: FrameNoise | None = None, device: torch.device | str = "cpu") -> None:
         self.network = network
         self.noise: FrameNoise = noise or CounterFrameNoise()
         self.device = device
+        self.probe: Callable[[Tensor], None] | None = None
         self.tables = SamplerTables(Levels.of(network.config), device)
 
     @torch.inference_mode()
@@ -40,7 +43,10 @@ class ClipStepper:
         for clip, frames, condition, start in zip(clips, shown, conditions, starts, strict=True):
             known = clip.known_next
             clip.shown = frames
-            clip.block = Block(condition, start, torch.zeros_like(start), known and known.to(self.device))
+            begun = clip.begun or Begun(start, 0)
+            x = begun.x.to(self.device)
+            clip.block = Block(condition, x, torch.zeros_like(x), known and known.to(self.device), begun.call)
+            clip.begun = None
 
     @torch.inference_mode()
     def step(self, clips: Sequence[Clip]) -> None:
@@ -54,6 +60,10 @@ class ClipStepper:
         x0 = estimate(c, x, noise)
         draw = self._draws(clips, blocks, c.spread.flatten().tolist())
         x = advance(c, x, noise, x0, draw)
+        if wrong := [at for at, row in enumerate(x) if not bool(row.isfinite().all())]:
+            raise NotFinite(wrong)
+        if self.probe is not None:
+            self.probe(noise)
         for at, (clip, block) in enumerate(zip(clips, blocks, strict=True)):
             row = x[at] if block.known is None else paste(x[at], block.known, c.kept[at], draw[at])
             if block.call + 1 == len(spans[at]):
@@ -80,6 +90,6 @@ class ClipStepper:
         config = self.network.config
         key, block, call = (
             torch.tensor(values, device=self.device)
-            for values in ([clip.key for clip in clips], [len(clip.made) for clip in clips], calls)
+            for values in ([clip.key for clip in clips], [clip.index for clip in clips], calls)
         )
         return self.noise.normal(key, block, call, (config.block_channels, config.resolution, config.resolution))

@@ -3,13 +3,17 @@
 Frames are channels, [n * C, S, S].
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 from math import ceil
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from models.mcvd.config import MCVDConfig
+
+T = TypeVar("T")
 
 
 class Task(StrEnum):
@@ -25,26 +29,14 @@ SHOWS_PAST = frozenset({Task.PREDICTION, Task.INTERPOLATION})
 SHOWS_FUTURE = frozenset({Task.INTERPOLATION, Task.PAST})
 
 
-def tasks_of(config: MCVDConfig) -> frozenset[Task]:
-    """Those whose hidden frames were hidden in training, too."""
-    hides_past, hides_future = config.mask_past > 0.0, config.future == 0 or config.mask_future > 0.0
-    fits = {
-        Task.PREDICTION: hides_future,
-        Task.INTERPOLATION: config.future > 0,
-        Task.PAST: config.future > 0 and hides_past,
-        Task.UNCONDITIONAL: hides_past and hides_future,
-    }
-    return frozenset(task for task in Task if fits[task])
-
-
 def shown_frames(config: MCVDConfig, task: Task, past: Tensor | None = None, future: Tensor | None = None) -> Tensor:
     """The frames around the first block, [K, S, S]: the last of `past`, the first of `future`, zeros where hidden.
 
     Frames that the task hides are not looked at. ValueError for a task that the network was not trained for, for
     missing frames and for frames of another size.
     """
-    if task not in tasks_of(config):
-        raise ValueError(f"the model is for {', '.join(sorted(tasks_of(config)))}, not for {task}")
+    if task not in config.tasks:
+        raise ValueError(f"the model is for {', '.join(config.tasks)}, not for {task}")
     side = config.resolution
     before = _given("past", past, config, config.past)[-config.past_channels :] if task in SHOWS_PAST else None
     behind_channels = config.shown_channels - config.past_channels
@@ -93,8 +85,11 @@ def next_shown(config: MCVDConfig, task: Task, shown: Tensor, made: Tensor) -> T
     return torch.cat([torch.cat([past, made])[-len(past) :], future])
 
 
-def joined(config: MCVDConfig, task: Task, blocks: list[Tensor], total: int) -> Tensor:
-    """Blocks [F * C, S, S] in the order in which they were made -> the `total` frames asked for, in time's order."""
-    if task is Task.PAST:
-        return torch.cat(blocks[::-1])[-total * config.channels :]
-    return torch.cat(blocks)[: total * config.channels]
+def in_order(task: Task, blocks: Sequence[T]) -> list[T]:
+    """Blocks in the order in which they were made -> in time's order."""
+    return list(blocks[::-1] if task is Task.PAST else blocks)
+
+
+def wanted(task: Task, total: int) -> slice:
+    """Which of the frames of all blocks, in time's order, were asked for."""
+    return slice(-total, None) if task is Task.PAST else slice(total)

@@ -62,9 +62,7 @@ class Journal:
 
     def count(self, ticket: Ticket) -> None:
         """What the ticket takes in memory."""
-        request = ticket.request
-        arrays = (request.image, request.waveform, request.mask, request.tokens)
-        self.size += sum(one.nbytes for one in arrays if one is not None)
+        self.size += sum(one.nbytes for one in ticket.request.arrays)
         self.size += sum(map(len, (*ticket.states, self.terms.note)))
 
     async def read(self, position: str) -> AsyncIterator[Event]:

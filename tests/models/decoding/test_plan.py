@@ -18,6 +18,23 @@ def test_text_and_back(plan: Plan) -> None:
     assert Plan.parse(str(plan)) == plan
 
 
+@given(st.lists(st.tuples(st.integers(0, 2500), st.integers(0, 3)), min_size=1, max_size=6))
+def test_what_reveals_nothing_is_counted(runs: list[tuple[int, int]]) -> None:
+    plan = Plan(tuple((reveals,) for zeros, last in runs for reveals in (*[0] * zeros, last)))
+    assert Plan.parse(str(plan)) == plan
+    assert len(str(plan)) < 60 * len(runs)
+
+
+def test_a_block_of_a_hundred_steps_is_short() -> None:
+    assert str(Plan(((0,),) * 99 + ((5,),))) == "99*0,5"
+
+
+@pytest.mark.parametrize("text", ["9*0", "1001*0", "10*1", "*0", "-5*0", "10*0*0", "10*"])
+def test_other_counts_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="reads like"):
+        Plan.parse(text)
+
+
 @given(plans)
 def test_the_parts_add_up(plan: Plan) -> None:
     assert plan.full + plan.reuse == plan.steps == len(plan.reveals)

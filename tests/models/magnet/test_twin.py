@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.decoding.failure import NotFinite
 from models.decoding.noise import CounterNoise
 from models.layers.linear import pack_linears
 from models.magnet.config import MAGNeTConfig
 from models.magnet.delayed import delayed, told
-from models.magnet.failure import NotFinite
 from models.magnet.network import MAGNeT
 from models.magnet.pack import Branch
 from models.magnet.twin import Beginning, Manner, Reading, Twin
