@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from service.dispatch.base import Dispatcher
-from service.http import artifacts, audio, engine, health, images, jobs, models, playground
+from service.http import artifacts, audio, engine, health, images, jobs, models, playground, videos
 from service.http.audio_medium import AUDIO
 from service.http.auth import Keys
 from service.http.context import ContextMiddleware
@@ -29,6 +29,7 @@ from service.http.media_kind import MediaKind
 from service.http.openapi import describe
 from service.http.results import Results
 from service.http.services import Services
+from service.http.video_medium import VIDEO
 from service.http.webhooks import Webhooks, body_of
 from service.media.pool import MediaPool
 from service.observe.activity import Activity
@@ -40,7 +41,7 @@ from service.webhooks.networks import parsed
 from service.webhooks.sender import Sender
 from service.webhooks.signing import Secret
 
-MEDIA: tuple[Medium, ...] = (IMAGE, AUDIO)
+MEDIA: tuple[Medium, ...] = (IMAGE, AUDIO, VIDEO)
 DESCRIPTION = "Generators that decode by iterative unmasking, behind the OpenAI API."
 EXPOSED = (
     ["x-request-id", "openai-processing-ms", "openai-poll-after-ms", "retry-after", "x-should-retry"]
@@ -103,7 +104,7 @@ def _routed(**options: Any) -> FastAPI:
         },
         **options,
     )
-    for part in (images, audio, jobs, artifacts, models, engine, health, playground):
+    for part in (images, audio, videos, jobs, artifacts, models, engine, health, playground):
         app.include_router(part.router)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     return app

@@ -20,13 +20,13 @@ async def answer(request: Request, maker: Maker, job: Job, stream: bool) -> Resp
     """Raises ApiError."""
     services, context = maker.services, maker.context
     if maker.manner.later:
-        (await _submit(services, job)).close()
+        (await submit(services, job)).close()
         return await accepted(services, context, job.ticket.id)
 
     after = position_of(request) if stream and job.terms.kept else ""
 
     async def listen() -> Subscription:
-        subscription = await _submit(services, job)
+        subscription = await submit(services, job)
         if not after:
             return subscription
         subscription.close()
@@ -43,7 +43,7 @@ async def answer(request: Request, maker: Maker, job: Job, stream: bool) -> Resp
     return JSONResponse(content, headers=headers(job, made))
 
 
-async def _submit(services: Services, job: Job) -> Subscription:
+async def submit(services: Services, job: Job) -> Subscription:
     """Raises Refused, StoreFull, StoreAway."""
     if job.terms.kept and job.source is not None:
         await services.dispatcher.store.put(source_key(job), job.source, SOURCE_SECONDS)

@@ -10,7 +10,7 @@ Seconds = Annotated[float, Field(gt=0.0, le=3600.0)]
 Steps = Annotated[int, Field(ge=1, le=10_000)]
 
 
-def _listed(value: object) -> object:
+def listed(value: object) -> object:
     """A field of a form reads `20,10,10,10`."""
     if not isinstance(value, str):
         return value
@@ -32,7 +32,7 @@ class AudioOptions(MakingOptions):
     partial_audio: int | None = Field(
         None, ge=0, le=8, description="Previews of finished codebooks per sample, with `stream` or of a job."
     )
-    codebook_steps: Annotated[list[Steps] | None, BeforeValidator(_listed)] = Field(
+    codebook_steps: Annotated[list[Steps] | None, BeforeValidator(listed)] = Field(
         None, min_length=1, max_length=64, description="Steps of each codebook; their sum is num_inference_steps."
     )
     guidance_end: float | None = Field(

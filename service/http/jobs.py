@@ -50,7 +50,7 @@ async def list_jobs(
 async def retrieve_job(request: Request, id: str) -> Response:
     """How far a job is; when it is completed, with its result."""
     services, context = services_of(request), context_of(request)
-    known, told = await _known(services, context, id)
+    known, told = await known_of(services, context, id)
     base = base_of(request, services.settings.public_url)
     job = await job_object(known, told, base, services.kind_of(known), inline=True)
     return JSONResponse(job.model_dump(), headers=PRIVATE | {"openai-poll-after-ms": str(POLL_MS)})
@@ -64,13 +64,8 @@ async def job_content(
 ) -> Response:
     """One finished file, as it is."""
     services, context = services_of(request), context_of(request)
-    known, told = await _known(services, context, id)
-    state = standing(told, known.ticket.request.n)
-    if state.failed is not None:
-        message = f"The job failed: {from_failed(state.failed).error.message}"
-        raise ApiError(409, message, "job_failed", headers=DO_NOT_RETRY)
-    if state.status != "completed":
-        raise ApiError(409, f"The job is {state.status}.", "job_not_ready", headers=DO_NOT_RETRY)
+    known, told = await known_of(services, context, id)
+    refuse_unfinished(known, told)
     file = await services.kind_of(known).file(known, index)
     return Response(file.content, media_type=file.media_type, headers=file.headers)
 
@@ -88,7 +83,7 @@ async def job_events(
     """
     services, context = services_of(request), context_of(request)
     after = position_of(request)
-    known, told = await _known(services, context, id)
+    known, told = await known_of(services, context, id)
     if known.ended is not None and told and told[-1].at == after:
         return Response(status_code=204)
     chunks = _to_the_end(services, context, known, after, base_of(request, services.settings.public_url))
@@ -110,7 +105,7 @@ async def _to_the_end(
         now = await services.dispatcher.jobs.find(id)
         if now is None or now.ended is None:
             raise
-    known, told = await _known(services, context, id)
+    known, told = await known_of(services, context, id)
     ended = job_ended(known, await job_object(known, told, base, services.kind_of(known)))
     yield message(ended, ended.type, told[-1].at if told else "")
 
@@ -119,18 +114,24 @@ async def _to_the_end(
 async def delete_job(request: Request, id: str) -> DeletedJob:
     """Cancel a job that runs or waits; forget one that has ended, with its result."""
     services, context = services_of(request), context_of(request)
-    known, _ = await _known(services, context, id)
+    known, _ = await known_of(services, context, id)
+    await drop(services, known)
+    return DeletedJob(id=id)
+
+
+async def drop(services: Services, known: Known) -> None:
+    """Cancel what runs or waits, forget what has ended."""
+    id = known.ticket.id
     if known.ended is None:
         await services.dispatcher.jobs.cancel(id)
     else:
         await services.kind_of(known).forget(known)
         await services.dispatcher.jobs.forget(id)
-    return DeletedJob(id=id)
 
 
 async def accepted(services: Services, context: Context, id: str) -> Response:
     """202, for a job that has just been submitted."""
-    known, told = await _known(services, context, id)
+    known, told = await known_of(services, context, id)
     job = await job_object(known, told, "", services.kind_of(known))
     headers = {
         "location": f"/v1/jobs/{id}",
@@ -149,7 +150,17 @@ def position_of(request: Request) -> str:
     return after
 
 
-async def _known(services: Services, context: Context, id: str) -> tuple[Known, list[Event]]:
+def refuse_unfinished(known: Known, told: list[Event]) -> None:
+    """Raises ApiError 409 for a job without a result."""
+    state = standing(told, known.ticket.request.n)
+    if state.failed is not None:
+        message = f"The job failed: {from_failed(state.failed).error.message}"
+        raise ApiError(409, message, "job_failed", headers=DO_NOT_RETRY)
+    if state.status != "completed":
+        raise ApiError(409, f"The job is {state.status}.", "job_not_ready", headers=DO_NOT_RETRY)
+
+
+async def known_of(services: Services, context: Context, id: str) -> tuple[Known, list[Event]]:
     """Raises ApiError 404 also for somebody else's."""
     jobs = services.dispatcher.jobs
     known = await jobs.find(id)

@@ -28,6 +28,18 @@ class SoundCapabilities(BaseModel):
     most_seconds: float
 
 
+class FootageCapabilities(BaseModel):
+    """Of a video model: frames per block, of colours, seen from so many frames before and behind."""
+
+    channels: int
+    block: int
+    past: int
+    future: int
+    tasks: list[str]
+    most: int = Field(description="Frames made at once.")
+    fps: float
+
+
 class Capabilities(BaseModel):
     """What the model can do, under the key that OpenAI's clients pass through."""
 
@@ -40,6 +52,7 @@ class Capabilities(BaseModel):
     tokens: int
     grid: list[int] = Field(description="Rows and columns of tokens.")
     sound: SoundCapabilities | None = Field(None, description="What an audio model makes.")
+    footage: FootageCapabilities | None = Field(None, description="What a video model makes.")
     guidable: bool
     limits: Limits
     defaults: dict[str, Any]
@@ -96,12 +109,13 @@ def _model(spec: DecoderSpec, max_n: int) -> Model:
         family=spec.family,
         modality=spec.modality,
         tasks=sorted(spec.tasks),
-        sizes=["auto", "{}x{}".format(*spec.size)] if spec.modality == "image" else [],
+        sizes=["auto", "{}x{}".format(*spec.size)] if spec.modality != "audio" else [],
         classes=list(spec.classes),
         words=list(spec.words),
         tokens=spec.length,
         grid=list(spec.grid),
         sound=_sound(spec),
+        footage=None if spec.footage is None else FootageCapabilities(**vars(spec.footage)),
         guidable=spec.guidable,
         limits=Limits(
             min_steps=spec.min_steps,

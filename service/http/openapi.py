@@ -33,8 +33,24 @@ from service.http.image_responses import (
 )
 from service.http.job_answers import JobEnded, JobObject
 from service.http.sse import ErrorEvent
+from service.http.video_requests import (
+    VideoEditFields,
+    VideoExtension,
+    VideoFields,
+    VideoRemix,
+    VideoRequest,
+)
+from service.http.video_responses import (
+    CompletedVideo,
+    PartialVideo,
+    QueuedVideo,
+    StartedVideo,
+    SteppedVideo,
+    VideoObject,
+)
 from service.media.encode import MEDIA_TYPES
 from service.media.sounds import SOUND_TYPES
+from service.media.videos import VIDEO_TYPES
 
 REF = "#/components/schemas/{model}"
 BODIES: tuple[type[BaseModel], ...] = (
@@ -44,6 +60,11 @@ BODIES: tuple[type[BaseModel], ...] = (
     ImageVariationRequest,
     AudioGenerationRequest,
     AudioEditFields,
+    VideoFields,
+    VideoRequest,
+    VideoEditFields,
+    VideoExtension,
+    VideoRemix,
 )
 EVENTS: tuple[type[BaseModel], ...] = (
     PartialImage,
@@ -61,7 +82,15 @@ AUDIO_EVENTS: tuple[type[BaseModel], ...] = (
     StartedAudio,
     SteppedAudio,
 )
-STREAMED: tuple[type[BaseModel], ...] = (*EVENTS, *(e for e in AUDIO_EVENTS if e not in EVENTS), JobEnded)
+VIDEO_EVENTS: tuple[type[BaseModel], ...] = (
+    PartialVideo,
+    CompletedVideo,
+    ErrorEvent,
+    QueuedVideo,
+    StartedVideo,
+    SteppedVideo,
+)
+STREAMED: tuple[type[BaseModel], ...] = tuple(dict.fromkeys((*EVENTS, *AUDIO_EVENTS, *VIDEO_EVENTS, JobEnded)))
 BINARY = {"type": "string", "format": "binary"}
 REASONS = {
     400: "A field is wrong; `param` names it",
@@ -81,7 +110,14 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 }
 BINARY_ANSWER: dict[str, Any] = {
     "description": "The file",
-    "content": {media_type: {"schema": BINARY} for media_type in (*MEDIA_TYPES.values(), *SOUND_TYPES.values())},
+    "content": {
+        media_type: {"schema": BINARY}
+        for media_type in (*MEDIA_TYPES.values(), *SOUND_TYPES.values(), *VIDEO_TYPES.values())
+    },
+}
+VIDEO_FILES: dict[str, Any] = {
+    "description": "The file",
+    "content": {one: {"schema": BINARY} for one in (*VIDEO_TYPES.values(), "image/webp", "image/jpeg")},
 }
 EVENTS_ANSWER: dict[str, Any] = {
     "description": "Events, each with an `event:` line equal to its `type`; the last one is JobEnded",
@@ -125,6 +161,16 @@ AUDIO_ANSWERS: dict[int | str, dict[str, Any]] = {
 }
 
 
+VIDEO_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": VideoObject,
+        "description": "The video, to be come back for; with stream=true events",
+        "content": _one_of(VIDEO_EVENTS),
+    },
+    **ERRORS,
+}
+
+
 def json_body(schema: type[BaseModel]) -> dict[str, Any]:
     content = {"application/json": {"schema": {"$ref": REF.format(model=schema.__name__)}}}
     return {"requestBody": {"required": True, "content": content}, "parameters": _asking()}
@@ -147,6 +193,40 @@ def audio_edit_body() -> dict[str, Any]:
     audio = {**BINARY, "description": "WAV, FLAC, OGG or MP3; one."}
     content = {"multipart/form-data": _form(AudioEditFields, {"audio": audio})}
     return {"requestBody": {"required": True, "content": content}, "parameters": _asking()}
+
+
+def video_body() -> dict[str, Any]:
+    clips = "MP4, MOV, WebM, MKV, AVI or GIF; or stills in their order: PNG, JPEG, WebP."
+    parts = {
+        "input_reference": {
+            "type": "array",
+            "items": BINARY,
+            "description": f"The frames before (past: behind): {clips}",
+        },
+        "end_reference": {"type": "array", "items": BINARY, "description": f"The frames behind: {clips}"},
+    }
+    body = json_body(VideoRequest)
+    body["requestBody"]["content"]["multipart/form-data"] = _form(VideoFields, parts)
+    return body
+
+
+def video_edit_body() -> dict[str, Any]:
+    parts = {
+        "video": {**BINARY, "description": "MP4, MOV, WebM, MKV, AVI or GIF."},
+        "mask": {
+            **BINARY,
+            "description": "A picture whose transparent pixels, or a clip whose bright ones are made anew.",
+        },
+    }
+    content = {"multipart/form-data": _form(VideoEditFields, parts)}
+    return {"requestBody": {"required": True, "content": content}, "parameters": _asking()}
+
+
+def video_extension_body() -> dict[str, Any]:
+    body = json_body(VideoExtension)
+    parts = {"video": {**BINARY, "description": "MP4, MOV, WebM, MKV, AVI or GIF; or `video[id]`."}}
+    body["requestBody"]["content"]["multipart/form-data"] = _form(VideoFields, parts)
+    return body
 
 
 def variation_body() -> dict[str, Any]:

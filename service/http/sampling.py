@@ -27,6 +27,10 @@ PLAIN = (
     "diffusion_steps",
     "diffusion_reuse",
     "diffusion_clip",
+    "sampler",
+    "spacing",
+    "final_denoise",
+    "block_steps",
 )
 CHECKED = ("num_inference_steps", "codebook_steps", "guidance_scale", "schedule", "reuse")  # by functions of their own
 
@@ -35,6 +39,8 @@ def sampling_for(spec: DecoderSpec, options: MakingOptions) -> Sampling:
     """The model's defaults with what the client named. Raises ApiError 400 with the field."""
     _known(spec, options)
     given = {name: value for name in PLAIN if (value := _asked(options, name)) is not None}
+    if "block_steps" in given:
+        given["block_steps"] = tuple(given["block_steps"])
     return replace(
         _in_steps(spec, options),
         guidance_scale=_guidance(spec, options),

@@ -1,5 +1,6 @@
 """Random requests over HTTP, and what comes back: the files, whatever way they were asked for."""
 
+import asyncio
 import json
 from base64 import b64decode
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ import soundfile
 from PIL import Image
 
 from models.spec import DecoderSpec
+from service.media.videos import encode_video
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -33,11 +35,11 @@ class Ask:
 
     @property
     def url(self) -> str:
-        return f"/v1/{self.group}/{self.path}"
+        return f"/v1/{self.group}/{self.path}".rstrip("/")
 
     def kwargs(self, **more: Any) -> dict[str, Any]:
         fields = {**self.fields, **more}
-        if self.path == "generations":
+        if not self.files and self.path in ("generations", ""):
             return {"json": fields}
         parts: list[tuple[str, Any]] = [(name, (None, str(value).encode())) for name, value in fields.items()]
         parts += [(name, (name, file, "application/octet-stream")) for name, file in self.files.items()]
@@ -47,6 +49,8 @@ class Ask:
         """The files, by sample."""
         answer = await client.post(self.url, **self.kwargs())
         assert answer.status_code == 200, answer.text
+        if self.group == "videos":
+            return [await _fetched(client, answer.json()["id"])]
         return [b64decode(one["b64_json"]) for one in answer.json()["data"]]
 
     async def streamed(
@@ -59,8 +63,7 @@ class Ask:
         made: dict[int, bytes] = {}
         seen: dict[tuple[int, int], bytes] = {}
         count = 0
-        asked = {"partial_images" if self.group == "images" else "partial_audio": partials}
-        index = "image_index" if self.group == "images" else "audio_index"
+        asked = {PARTIALS[self.group]: partials}
         kwargs = self.kwargs(stream="true", **asked)
         if "json" in kwargs:
             kwargs["json"]["stream"] = True
@@ -76,15 +79,44 @@ class Ask:
                 assert event["type"] != "error", event
                 file = b64decode(event["b64_json"])
                 if event["type"].endswith(".completed"):
-                    made[event[index]] = file
+                    made[_sample(event)] = file
                 else:
-                    seen[event[index], event["step"]] = file
+                    seen[_sample(event), event["step"]] = file
         return [made[i] for i in range(len(made))], seen
+
+
+PARTIALS = {"images": "partial_images", "audio": "partial_audio", "videos": "partial_video"}
+
+
+def _sample(event: dict[str, Any]) -> int:
+    """A video is one."""
+    return int(event.get("image_index", event.get("audio_index", 0)))
+
+
+async def _fetched(client: httpx2.AsyncClient, id: str) -> bytes:
+    """The file of a video that is being made."""
+    while (video := (await client.get(f"/v1/videos/{id}")).json())["status"] != "completed":
+        assert video["status"] != "failed", video
+        await asyncio.sleep(0.02)
+    return (await client.get(f"/v1/videos/{id}/content")).content
+
+
+async def made_before(client: httpx2.AsyncClient, spec: DecoderSpec) -> list[str]:
+    """Ids of results that edits may name."""
+    if spec.modality == "video":
+        asked = Ask("", {"model": spec.id, "task": "unconditional", "frames": 6}, group="videos")
+        id = (await client.post(asked.url, json=asked.fields)).json()["id"]
+        await _fetched(client, id)
+        return [id]
+    url = "/v1/audio/generations" if spec.modality == "audio" else "/v1/images/generations"
+    made = await client.post(url, json={"prompt": (spec.classes or spec.words)[0], "n": 2})
+    return [one["id"] for one in made.json()["data"]]
 
 
 def random_ask(rng: Random, spec: DecoderSpec, seed: int, kept: list[str]) -> Ask:
     """A generation, an edit (uploaded or of a result in `kept`) or a variation, with sampling of its own."""
-    return _sound(rng, spec, seed, kept) if spec.modality == "audio" else _picture(rng, spec, seed, kept)
+    makes = {"audio": _sound, "video": _video}.get(spec.modality, _picture)
+    return makes(rng, spec, seed, kept)
 
 
 def wav(samples: np.ndarray, rate: int) -> bytes:
@@ -126,6 +158,33 @@ def _sound(rng: Random, spec: DecoderSpec, seed: int, kept: list[str]) -> Ask:
     noise = np.random.default_rng(seed).integers(-9000, 9000, count).astype(np.int16)
     fields["duration"] = rng.choice([most / 2, most * 0.75])
     return Ask("edits", fields, {"audio": wav(noise, spec.sound.rate)}, "audio")
+
+
+def _video(rng: Random, spec: DecoderSpec, seed: int, kept: list[str]) -> Ask:
+    footage = spec.footage
+    assert footage is not None
+    fields: dict[str, Any] = {
+        "model": spec.id,
+        "seed": seed,
+        "num_inference_steps": rng.randint(2, 9),
+        "sampler": rng.choice(["ddpm", "ddim", "ddim-clipped"]),
+        "final_denoise": rng.choice(["off", "official"]),
+        "output_format": rng.choice(["mp4", "webm", "gif", "mkv", "zip"]),
+    }
+    width, height = spec.size
+    noise = np.random.default_rng(seed).integers(0, 256, (6, height, width, footage.channels), np.uint8)
+    clip = encode_video(noise, 10, "mkv")
+    if rng.random() < 0.4:
+        first = rng.randrange(6)
+        fields["ranges"] = f"{first}-{rng.randint(first, 5)}"
+        if rng.random() < 0.5:
+            return Ask("edits", {**fields, "video_id": rng.choice(kept)}, group="videos")
+        return Ask("edits", fields, {"video": clip}, "videos")
+    task = rng.choice(footage.tasks)
+    fields |= {"task": task, "frames": footage.block if task == "interpolation" else rng.randint(1, 7)}
+    if task == "unconditional":
+        return Ask("", fields, group="videos")
+    return Ask("", fields, {"input_reference": clip}, "videos")
 
 
 def _picture(rng: Random, spec: DecoderSpec, seed: int, kept: list[str]) -> Ask:

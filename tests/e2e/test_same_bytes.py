@@ -24,6 +24,7 @@ from models.decoder import GenerationRequest, IterativeDecoder, Kind, Sequence
 from models.magnet.config import MAGNeTConfig
 from models.mar.config import MARConfig
 from models.maskgit.config import UViTConfig
+from models.mcvd.config import MCVDConfig
 from models.spec import DecoderSpec, Sampling, Task
 from models.tokenizers.encodec_config import EnCodecConfig
 from models.tokenizers.kl_config import KLConfig
@@ -34,9 +35,9 @@ from service.engine.events import Event, Failed, SampleDone, Saved, Terminal
 from service.engine.mailbox import Mailbox
 from service.engine.policy import Policy
 from service.engine.request import Ticket
-from tests.e2e.asks import Ask, random_ask
+from tests.e2e.asks import Ask, made_before, random_ask
 from tests.live import Live, one_thread_count, serving
-from tests.tiny import tiny_checkpoint, tiny_magnet_checkpoint, tiny_mar_checkpoint
+from tests.tiny import tiny_checkpoint, tiny_magnet_checkpoint, tiny_mar_checkpoint, tiny_mcvd_checkpoint
 
 
 def random_maskgit(path: Path) -> Path:
@@ -66,16 +67,29 @@ def random_magnet(path: Path) -> Path:
     return tiny_magnet_checkpoint(path, "random-magnet", network=network, codec=codec, twin=True)
 
 
-RANDOM = {"random-maskgit": random_maskgit, "random-mar": random_mar, "random-magnet": random_magnet}
+def random_mcvd(path: Path) -> Path:
+    network = MCVDConfig(
+        resolution=16, channels=3, frames=2, past=2, future=1, width=16, multipliers=(1, 2), res_blocks=1,
+        attention=(8,), head_channels=16, dropout=0.0, spade=True, spade_dim=8, mask_past=0.5, mask_future=0.5,
+    )  # fmt: skip
+    return tiny_mcvd_checkpoint(path, "random-mcvd", network=network)
+
+
+RANDOM = {
+    "random-maskgit": random_maskgit,
+    "random-mar": random_mar,
+    "random-magnet": random_magnet,
+    "random-mcvd": random_mcvd,
+}
 CHECKPOINTS = {
     **dict.fromkeys(RANDOM),
     **{id: entry.path for id, entry in Catalogue.scan([SHIPPED]).entries.items()},
 }
 MIXES = {1: 160, 2: 40}  # over HTTP, by thread count
-OTHERS = 4  # of them, one in so many for every checkpoint but this one
-MOST = "maskgit-fashion"
+SHARES = {"maskgit-fashion": 1, "magnet-loops": 8}  # of them, one in so many: each sound is a second of work
+OTHERS = 4
 REQUESTS = {1: 20, 2: 10}  # whose logits are compared
-ASKS = 20  # different requests over HTTP
+ASKS = 20  # different requests over HTTP, at most
 POLICY = Policy(tick_seconds=10.0, max_waiting=1000, log_size=1 << 20)  # a slow machine batches too
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -92,15 +106,12 @@ def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 @pytest.mark.parametrize("threads", MIXES)
 async def test_files_are_those_of_a_lone_request(checkpoint: Path, threads: int) -> None:
     rng = Random(threads)
-    count = MIXES[threads] // (1 if checkpoint.name == MOST else OTHERS)
+    count = MIXES[threads] // SHARES.get(checkpoint.name, OTHERS)
     with serving([checkpoint], threads, POLICY) as live:
         [entry] = live.engine.catalogue.entries.values()
         async with live.http() as client:
-            url = "/v1/audio/generations" if entry.spec.modality == "audio" else "/v1/images/generations"
-            prompt = (entry.spec.classes or entry.spec.words)[0]
-            made = await client.post(url, json={"prompt": prompt, "n": 2})
-            kept = [one["id"] for one in made.json()["data"]]
-            asks = [random_ask(rng, entry.spec, seed, kept) for seed in range(ASKS)]
+            kept = await made_before(client, entry.spec)
+            asks = [random_ask(rng, entry.spec, seed, kept) for seed in range(min(ASKS, count))]
             wanted = [await ask.streamed(client, partials=3) for ask in asks]
             live.engine.scheduler.log.clear()
             room = asyncio.Semaphore(6)
@@ -264,9 +275,35 @@ def random_sound(rng: Random, spec: DecoderSpec, seed: int) -> GenerationRequest
     return replace(request, task="edit", waveform=wave, mask=mask, frames=rng.choice([0, 40]))
 
 
+def random_clip(rng: Random, spec: DecoderSpec, seed: int) -> GenerationRequest:
+    footage = spec.footage
+    assert footage is not None
+    task = rng.choice(footage.tasks)
+    frames = footage.block if task == "interpolation" else rng.randint(3, 5)
+    sampling = Sampling(
+        num_inference_steps=rng.randint(9, 20),  # states are not saved at every step
+        sampler=rng.choice(["ddpm", "ddim", "ddim-clipped"]),
+        spacing=rng.choice(["even", "official"]),
+        final_denoise=rng.choice(["off", "official"]),
+    )
+    width, height = spec.size
+    given = np.random.default_rng(seed).integers(0, 256, (3, 5, height, width, footage.channels), np.uint8)
+    request = GenerationRequest(
+        "generate", None, sampling, seed, rng.choice([1, 1, 2]), frames=frames, clip_task=task,
+        past=given[0], future=given[1], partials=rng.choice([0, 2]),
+    )  # fmt: skip
+    if rng.random() < 0.6:
+        return request
+    mask = np.zeros((frames, height, width), bool)
+    mask[:, rng.randrange(height // 2) :] = True
+    return replace(request, task="edit", image=given[2, :frames], mask=mask)
+
+
 def random_request(rng: Random, spec: DecoderSpec, seed: int) -> GenerationRequest:
     if spec.modality == "audio":
         return random_sound(rng, spec, seed)
+    if spec.modality == "video":
+        return random_clip(rng, spec, seed)
     task: Task = rng.choices(["generate", "edit", "variation"], [6, 3, 2])[0]  # type: ignore[assignment]
     width, height = spec.size
     image = mask = None

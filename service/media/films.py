@@ -1,0 +1,101 @@
+"""Uploaded clips: measured before they are decoded, and no further than the limits."""
+
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+
+from service.media.uploads import UploadError, read_upload
+
+PICTURES = (b"\x89PNG", b"\xff\xd8\xff")
+CONTAINERS = frozenset({"mov", "mp4", "matroska", "webm", "gif", "avi"})
+BROKEN = "not a clip that can be read (MP4, MOV, WebM, MKV, AVI, GIF), or a damaged one"
+
+
+@dataclass(frozen=True)
+class ClipLimits:
+    """What an upload may be before it is decoded."""
+
+    frames: int
+    pixels: int  # of a frame
+
+
+@dataclass(frozen=True)
+class ClipUpload:
+    """frames: uint8 [n, H, W, C]; fps: None of stills."""
+
+    frames: np.ndarray
+    fps: float | None
+
+
+def is_picture(file: bytes) -> bool:
+    """PNG, JPEG or WebP, by its first bytes."""
+    return file.startswith(PICTURES) or (file[:4] == b"RIFF" and file[8:12] == b"WEBP")
+
+
+def read_clip(file: bytes, channels: int, size: tuple[int, int] | None, limits: ClipLimits) -> ClipUpload:
+    """Decode a clip, or a picture as a clip of one frame. With `size` (width, height) no other is accepted.
+
+    Raises UploadError.
+    """
+    if is_picture(file):
+        pixels = read_upload(file, channels, limits.pixels, size).pixels
+        return ClipUpload(pixels[None], None)
+    import av
+
+    try:
+        with av.open(BytesIO(file), "r", metadata_errors="replace") as container:
+            return _read(container, channels, size, limits)
+    except UploadError:
+        raise
+    except (av.error.FFmpegError, ValueError, OverflowError, MemoryError, EOFError) as error:
+        raise UploadError(BROKEN, "invalid_video") from error
+
+
+def _read(container: Any, channels: int, size: tuple[int, int] | None, limits: ClipLimits) -> ClipUpload:
+    if not CONTAINERS & set(container.format.name.split(",")):
+        raise UploadError(BROKEN, "invalid_video")
+    if not container.streams.video:
+        raise UploadError("there are no pictures in the file", "invalid_video")
+    stream = container.streams.video[0]
+    stream.thread_type = "NONE"
+    _check_size((stream.codec_context.width, stream.codec_context.height), size, limits)
+    if stream.frames > limits.frames:
+        raise _too_long(stream.frames, limits)
+    frames: list[np.ndarray] = []
+    for frame in container.decode(stream):
+        _check_size((frame.width, frame.height), size, limits)
+        if len(frames) == limits.frames:
+            raise _too_long(None, limits)
+        frames.append(_channels(frame.to_ndarray(format="rgb24"), channels))
+    if not frames:
+        raise UploadError("there is no frame in the file", "invalid_video")
+    if stream.frames > len(frames):
+        raise UploadError("the clip is truncated or damaged", "invalid_video")
+    if len({frame.shape for frame in frames}) > 1:
+        raise UploadError("the frames are of different sizes", "invalid_video")
+    fps = stream.average_rate or stream.guessed_rate
+    return ClipUpload(np.stack(frames), float(fps) if fps else None)
+
+
+def _channels(rgb: np.ndarray, channels: int) -> np.ndarray:
+    """ITU-R 601 luma in 1/65536, as of pictures."""
+    if channels == 3:
+        return rgb
+    weights = np.array([19595, 38470, 7471], np.uint32)
+    return ((rgb @ weights + 0x8000) >> 16).astype(np.uint8)[:, :, None]
+
+
+def _check_size(found: tuple[int, int], size: tuple[int, int] | None, limits: ClipLimits) -> None:
+    if not all(found):
+        raise UploadError(BROKEN, "invalid_video")
+    if found[0] * found[1] > limits.pixels:
+        raise UploadError("the frames of {}x{} have too many pixels".format(*found), "video_too_large", 413)
+    if size is not None and found != size:
+        raise UploadError("the clip is {}x{}, this model takes {}x{}".format(*found, *size), "video_size_mismatch")
+
+
+def _too_long(frames: int | None, limits: ClipLimits) -> UploadError:
+    much = "more" if frames is None else f"{frames} frames, more"
+    return UploadError(f"the clip has {much} than {limits.frames} frames", "video_too_long", 413)
