@@ -65,13 +65,17 @@ class CodecStage:
 
 @dataclass(frozen=True)
 class SoundStage:
-    """Trains a MAGNeT, or its autoregressive twin, on a codec's ids; sizes that follow from these are left out."""
+    """Trains a MAGNeT, or its autoregressive twin, on a codec's ids; sizes that follow from these are left out.
+
+    codebooks: the first so many of the codec's (0: all), whose first say most, are learnt and served.
+    """
 
     network: MAGNeTConfig
     train: TrainSettings
     objective: MaskedSpanSettings | DelayedSettings
     decoding: Mapping[str, Any] = field(default_factory=dict)
     quality: Mapping[str, Any] = field(default_factory=dict)
+    codebooks: int = 0
 
 
 @dataclass(frozen=True)
@@ -183,7 +187,7 @@ def _codec(values: Mapping[str, Any]) -> CodecStage:
 
 def _sound(values: Mapping[str, Any]) -> SoundStage:
     root = "sound"
-    _only(values, root, ("kind", "network", "train", "objective", "decoding", "quality"))
+    _only(values, root, ("kind", "network", "train", "objective", "decoding", "quality", "codebooks"))
     settings = _named(SOUND_OBJECTIVES, values.get("kind", "masked"), f"{root}.kind")
     return SoundStage(
         network=parse_architecture(MAGNeTConfig, values["network"], f"{root}.network"),
@@ -191,6 +195,7 @@ def _sound(values: Mapping[str, Any]) -> SoundStage:
         objective=parse_architecture(settings, values.get("objective", {}), f"{root}.objective"),
         decoding=values.get("decoding", {}),
         quality=values.get("quality", {}),
+        codebooks=values.get("codebooks", 0),
     )
 
 

@@ -23,11 +23,12 @@ from models.tokenizers.spectral_config import SpectralConfig
 from models.weights import save_checkpoint
 
 TERMS = 12
+FIRST, OTHERS = 20, 10  # steps of a codebook, as published
 SMALL = MAGNeTConfig(
-    codebook_size=512, seconds=4.0, dim=192, depth=8, heads=6, text_dim=128, text_encoder="", terms=TERMS
+    codebooks=2, codebook_size=512, seconds=4.0, dim=192, depth=8, heads=6, text_dim=128, text_encoder="", terms=TERMS
 )
 """That of the recipe `loops-magnet`."""
-CODEC = SpectralConfig()
+CODEC = SpectralConfig(codebooks=2)
 OFFICIAL = replace(MAGNeTConfig.preset("small-10secs"), text_encoder="", terms=TERMS)
 """The published small model for 10 s, but for the T5 before it."""
 OFFICIAL_CODEC = EnCodecConfig(filters=16, dimension=64, lstm_layers=1)
@@ -37,12 +38,13 @@ OFFICIAL_CODEC = EnCodecConfig(filters=16, dimension=64, lstm_layers=1)
 def random_checkpoint(place: Path, sizes: MAGNeTConfig, codec: CodecConfig) -> Path:
     """Write a servable directory with random weights, a twin of the same size in it."""
     torch.manual_seed(0)
+    steps = [FIRST] + [OTHERS] * (sizes.codebooks - 1)
     card = CheckpointConfig(
         family="magnet",
         architecture=architecture_dict(sizes),
         tokenizer="tokenizer",
         vocabulary=[f"word{at}" for at in range(sizes.terms)],
-        decoding={"codebook_steps": [20, 5, 5, 5], "num_inference_steps": 35, "guidance_scale": 3.0},
+        decoding={"codebook_steps": steps, "num_inference_steps": sum(steps), "guidance_scale": 3.0},
         licence="Apache-2.0",
     )
     save_checkpoint(place, card, MAGNeT(sizes).state_dict())

@@ -29,19 +29,20 @@ TITLE = "MAGNeT against its autoregressive twin: quality against time"
 LOOPS = Path("runs/loops")
 TOGETHER = 8
 FIRST = 10_000  # of the loops that nobody else listens to
-STEPS = ((20, 10, 10, 10), (20, 5, 5, 5), (12, 4, 4, 4), (8, 3, 3, 3), (6, 2, 2, 2), (4, 1, 1, 1))
-CHANGES: tuple[Mapping[str, Any], ...] = (
-    *({"codebook_steps": steps} for steps in STEPS),
-    {"codebook_steps": (20, 5, 5, 5), "span_arrangement": "nonoverlap"},
-    {"codebook_steps": (20, 5, 5, 5), "guidance_share": 0.5},
-    {"codebook_steps": (20, 5, 5, 5), "reuse": 1, "full_first": 1},
-    {"codebook_steps": (20, 5, 5, 5), "reuse": 4, "full_first": 1},
-    {"codebook_steps": (12, 4, 4, 4), "reuse": 2, "guidance_share": 0.5},
-    {"codebook_steps": (8, 3, 3, 3), "reuse": 2, "guidance_share": 0.5},
-    {"codebook_steps": (20, 5, 5, 5), "rescoring": 0.3},
-    {"codebook_steps": (20, 5, 5, 5), "rescoring": 0.7},
-    {"codebook_steps": (20, 5, 5, 5), "head_start": 1.0},
-    {"codebook_steps": (8, 3, 3, 3), "head_start": 1.0},
+SHARES = (1.67, 1.0, 0.67, 0.5, 0.33, 0.2)  # of the steps that are the checkpoint's default
+CHANGES: tuple[tuple[float, Mapping[str, Any]], ...] = (
+    *((share, {}) for share in SHARES),
+    (1.0, {"span_arrangement": "nonoverlap"}),
+    (1.0, {"guidance_share": 0.5}),
+    (1.0, {"reuse": 1, "full_first": 1}),
+    (1.0, {"reuse": 4, "full_first": 1}),
+    (1.0, {"reuse": 2, "full_first": 4, "guidance_share": 0.5}),
+    (0.5, {"reuse": 2, "full_first": 2, "guidance_share": 0.5}),
+    (0.33, {"reuse": 2, "full_first": 1, "guidance_share": 0.5}),
+    (1.0, {"rescoring": 0.3}),
+    (1.0, {"rescoring": 0.7}),
+    (1.0, {"head_start": 1.0}),
+    (0.5, {"head_start": 1.0}),
 )
 COLUMNS = [
     "steps", "spans", "guided share", "reuse u", "full first", "rescoring", "head start, s", "alone, ms",
@@ -116,8 +117,10 @@ def _ways(context: Context, place: Path) -> list[Way]:
     base = plain(decoder.spec.sampling)
     changes = CHANGES[-3:] if context.quick else CHANGES
     if decoder.companion is None:
-        changes = tuple(change for change in changes if not {"rescoring", "head_start"} & change.keys())
-    samplings = [replace(base, **change, num_inference_steps=sum(change["codebook_steps"])) for change in changes]
+        changes = tuple(one for one in changes if not {"rescoring", "head_start"} & one[1].keys())
+    samplings = [
+        replace(base.with_steps(round(share * base.num_inference_steps)), **change) for share, change in changes
+    ]
     ways = [
         Way(one, lambda terms, seed, one=one: sample_sounds(decoder, terms, one, seed))  # type: ignore[misc]
         for one in samplings

@@ -23,7 +23,6 @@ from models.tokenizers.codec_config import CodecConfig
 TITLE = "MAGNeT against its autoregressive twin: latency by length (random weights)"
 SECONDS = (0.5, 1.0, 2.0, 4.0)
 TOGETHER = (1, 8)
-PUBLISHED = (20, 10, 10, 10)
 LEAN: dict[str, Any] = {"reuse": 2, "guidance_share": 0.5}
 NOTE = (
     "Seconds per sound, steps alone: no codec, no engine. Both have the same size, text and guidance; the twin makes a "
@@ -44,7 +43,7 @@ def run(context: Context) -> None:
 
 
 def _table(context: Context, decoder: MAGNeTDecoder, name: str, lengths: tuple[float, ...]) -> Table:
-    base = replace(plain(decoder.spec.sampling), codebook_steps=PUBLISHED, num_inference_steps=sum(PUBLISHED))
+    base = plain(decoder.spec.sampling)
     table = Table(
         f"{name} parameters",
         ["sound, s", "together", "plain, s", "lean, s", "twin, s", "twin / plain", "twin / lean"],

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from models.catalogue import Catalogue
 from models.magnet.config import MAGNeTConfig
 from models.magnet.network import MAGNeT
+from models.tokenizers.codecs import read_codec
 from models.tokenizers.encodec import EnCodec
 from models.tokenizers.encodec_config import EnCodecConfig
 from training.data.loops import EDITION, HELD_OUT, INSTRUMENTS, RATE, draw_loop, notes, tiled
@@ -138,6 +140,17 @@ def test_recipes_make_what_is_served(sounds: Path, tmp_path: Path) -> None:
     assert entry.family.understand(entry.spec, "a soft tone").revised == "soft"
     assert decoder.spec.sound is not None
     assert (out / "samples" / "0000004.png").is_file() and (out / "tokenizer" / "samples").is_dir()
+
+
+def test_a_generator_may_use_the_first_codebooks_alone(sounds: Path, tmp_path: Path) -> None:
+    codec = run_recipe(read_recipe("tiny-codec"), Where(tmp_path / "codec", data_dir=sounds))
+    changes = {"sound.codebooks": "2", "sound.decoding.codebook_steps": "[2, 1]"}
+    where = Where(tmp_path / "run", data_dir=sounds, tokenizer=codec)
+    place = run_recipe(read_recipe("tiny-magnet", changes), where)
+    [entry] = Catalogue.scan([tmp_path / "run"]).entries.values()
+    assert entry.spec.grid[0] == 2 and read_codec(place / "tokenizer").codebooks == 2
+    with pytest.raises(ValueError, match="can be kept, not 5"):
+        run_recipe(read_recipe("tiny-magnet", {"sound.codebooks": "5"}), replace(where, out=tmp_path / "other"))
 
 
 def test_a_resumed_run_is_the_undisturbed_one(sounds: Path, tmp_path: Path) -> None:

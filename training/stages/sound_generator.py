@@ -15,6 +15,7 @@ from models.magnet.consistency import TWIN_FAMILY
 from models.magnet.family import FAMILY
 from models.magnet.network import MAGNeT
 from models.spec import Sampling
+from models.tokenizers.coarser import keep_codebooks
 from models.tokenizers.codec import Codec
 from models.tokenizers.codecs import load_codec
 from models.weights import save_checkpoint
@@ -35,6 +36,7 @@ from training.stages.common import CHECKPOINT, export, provenance, train
 from training.where import Where
 
 SHOWN = 6
+CODEC = "codec"  # what of it is used, in the run directory
 
 
 def train_sound_generator(
@@ -46,6 +48,8 @@ def train_sound_generator(
     accelerator: Accelerator,
 ) -> Path:
     """Train the generator that `stage` describes in `where.out`, on the codec directory; returns the checkpoint."""
+    if stage.codebooks:
+        codec_place = _coarser(codec_place, where.out / CODEC, stage.codebooks, accelerator)
     data, codec = material.sounds, load_codec(codec_place)
     sizes = fitted(stage.network, data, codec)
     claim(
@@ -100,6 +104,14 @@ def train_sound_generator(
 
     network = train(task, stage.train, where, accelerator, "sound", saved)
     return export(network, config, place, accelerator)
+
+
+def _coarser(place: Path, out: Path, codebooks: int, accelerator: Accelerator) -> Path:
+    """The codec in `place` with its first codebooks alone. Raises ValueError where it has fewer."""
+    if accelerator.is_main_process:
+        keep_codebooks(place, out, codebooks)
+    accelerator.wait_for_everyone()
+    return out
 
 
 def fitted(sizes: MAGNeTConfig, data: SoundSet, codec: Codec) -> MAGNeTConfig:

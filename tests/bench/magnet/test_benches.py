@@ -47,7 +47,7 @@ def test_batching(tmp_path: Path, checkpoint: Path) -> None:
 
 def test_the_twin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(twin, "SMALL", replace(models.SMALL, dim=16, depth=1, heads=2, text_dim=8, codebook_size=32))
-    monkeypatch.setattr(twin, "CODEC", CODEC)
+    monkeypatch.setattr(twin, "CODEC", replace(CODEC, codebooks=2))
     context = quick_context(tmp_path, None)
     twin.run(context)
     [table] = tables(context)
