@@ -40,7 +40,7 @@ class GenerationRequest:
     mask: np.ndarray | None = None
     tokens: np.ndarray | None = None
     strength: float = 0.5
-    clip_task: ClipTask = "prediction"
+    clip_task: ClipTask | None = None
     past: np.ndarray | None = None
     future: np.ndarray | None = None
     partials: int = 0

@@ -173,12 +173,16 @@ def list_models(models: ModelDirs = None) -> None:
 
 
 def _size(spec: "DecoderSpec") -> str:
+    if (footage := spec.footage) is not None:
+        return "{}x{}".format(*spec.size) + f" in blocks of {footage.block} frames"
     if (sound := spec.sound) is not None:
         return f"of up to {sound.most_seconds:g} s at {sound.rate} Hz"
     return "{}x{}".format(*spec.size)
 
 
 def _prompts(spec: "DecoderSpec") -> str:
+    if spec.footage is not None:
+        return ", ".join(spec.footage.tasks)
     if spec.vocabulary:
         return f"{len(spec.words)} words"
     return f"{len(spec.classes)} classes" if spec.classes else "any text"
@@ -273,6 +277,11 @@ def _greeting(url: str, catalogue: "Catalogue", keys: bool) -> str:
     spec = next(iter(catalogue.entries.values())).spec
     body = json.dumps({"model": spec.id, "prompt": next(iter(spec.classes or spec.words), "0")})
     key = " -H 'authorization: Bearer YOUR_KEY'" if keys else ""
+    if spec.modality == "video":
+        return (
+            f"maskserve listens on {url} and serves {', '.join(catalogue.entries)}\n"
+            f"try: curl -s {url}/v1/videos{key} -F model={spec.id} -F input_reference=@clip.mp4"
+        )
     quoted = body.replace("'", "'\\''")
     if spec.modality == "audio":
         body = json.dumps({"model": spec.id, "prompt": " ".join(spec.words[:2]) or "music", "response_format": "file"})

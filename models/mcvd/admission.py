@@ -21,7 +21,7 @@ def check_request(request: GenerationRequest, spec: DecoderSpec, footage: Footag
     if request.plan is not None:
         raise Misfit("plan", "num_inference_steps say how frames are made")
     if request.clip_task not in footage.tasks:
-        raise Misfit("task", f"the model is for {', '.join(footage.tasks)}, not for {request.clip_task}")
+        raise Misfit("task", f"the model is for {', '.join(footage.tasks)}, not for {request.clip_task or 'nothing'}")
     if not 1 <= request.frames <= footage.most:
         raise Misfit("frames", f"frames are 1 to {footage.most}, not {request.frames}")
     task = Task(request.clip_task)

@@ -1,4 +1,4 @@
-"""`maskserve generate`: pictures and sounds without a server."""
+"""`maskserve generate`: pictures, sounds and videos without a server."""
 
 import sys
 from pathlib import Path
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from service.offline import Model
     from service.settings import Settings
 
-HELP = """Make pictures or sounds offline, with the server's own engine: same request and seed, same bytes.
+HELP = """Make pictures, sounds or videos offline, with the server's own engine: same request and seed, same bytes.
 
 MODEL is the name of a checkpoint below --models, a directory, or org/name on the hub. PROMPT is a class name, its
 index, or a sentence that names exactly one class; of a model trained on captions, words it knows. Examples:
@@ -32,11 +32,13 @@ index, or a sentence that names exactly one class; of a model trained on caption
 
   maskserve generate SOUND-MODEL "slow piano" --duration 4 --loop --out loop.wav
 
-A line of requests.jsonl has the fields of POST /v1/images/generations (of a sound model: /v1/audio/generations):
-{"prompt": "bag", "n": 2, "seed": 7}. --like repeats a picture, a WAV or a FLAC file, made here or by the server, to the
-byte from the tags in it."""
+  maskserve generate VIDEO-MODEL --input clip.mp4 --frames 20 --out next.mp4
 
-NOUNS = {"image": "pictures", "audio": "sounds"}
+A line of requests.jsonl has the fields of POST /v1/images/generations (of a sound model: /v1/audio/generations, of
+a video model: /v1/videos): {"prompt": "bag", "n": 2, "seed": 7}. --like repeats a picture, a WAV or a FLAC file, or a
+video made from nothing, made here or by the server, to the byte from the tags in it."""
+
+NOUNS = {"image": "pictures", "audio": "sounds", "video": "videos"}
 
 
 def generate(
@@ -70,6 +72,17 @@ def generate(
     guidance_share: Annotated[float | None, typer.Option(help="Share of its steps that are guided.")] = None,
     head_start: Annotated[float | None, typer.Option(help="Seconds that an autoregressive twin makes.")] = None,
     rescoring: Annotated[float | None, typer.Option(help="Weight of the twin's view of spans.")] = None,
+    task: Annotated[str | None, typer.Option(help="prediction, interpolation, past or unconditional video.")] = None,
+    frames: Annotated[int | None, typer.Option(help="Of a video, to be made.")] = None,
+    before: Annotated[
+        list[Path] | None, typer.Option("--input", help="A clip that a video goes on from, or stills; repeatable.")
+    ] = None,
+    behind: Annotated[list[Path] | None, typer.Option("--end", help="The frames behind it, likewise.")] = None,
+    include_input: Annotated[bool | None, typer.Option("--include-input", help="The file has these, too.")] = None,
+    fps: Annotated[float | None, typer.Option(help="Frames a second of a video.")] = None,
+    size: Annotated[str | None, typer.Option(help="Of a video: a whole multiple of the model's.")] = None,
+    sampler: Annotated[str | None, typer.Option(help="Of a video: ddpm, ddim or ddim-clipped.")] = None,
+    final_denoise: Annotated[str | None, typer.Option(help="Of a video: off or official.")] = None,
     plan: Annotated[str | None, typer.Option(help="Tokens per step, as answers report it: 1,2,4+6,6+7.")] = None,
     models: Annotated[
         list[Path] | None, typer.Option("--models", help="Where MODEL is looked for; repeatable.")
@@ -104,12 +117,20 @@ def generate(
         "head_start": head_start,
         "rescoring": rescoring,
         "plan": plan,
+        "task": task,
+        "frames": frames,
+        "include_input": include_input,
+        "fps": fps,
+        "size": size,
+        "sampler": sampler,
+        "final_denoise": final_denoise,
     }
     given = {name: value for name, value in fields.items() if value is not None}
+    clips = (tuple(before or ()), tuple(behind or ()))
     with one_line(ValueError, OSError):
-        _check(model, given, count, balanced, lines, like)
+        _check(model, given | ({"clips": clips} if any(clips) else {}), count, balanced, lines, like)
         settings = _settings(models=models, device=device, dtype=dtype, threads=threads)
-        _generate(settings, model, given, count, balanced, lines, like, out)
+        _generate(settings, model, given, clips, count, balanced, lines, like, out)
 
 
 def _check(
@@ -125,7 +146,7 @@ def _check(
         raise Refusal("--balanced goes with --count and without a prompt")
     if count is not None and "n" in given:
         raise Refusal("give --n or --count")
-    if not (source or balanced or "prompt" in given):
+    if not (source or balanced or {"prompt", "frames", "clips"} & given.keys()):
         raise Refusal("what is to be made? Give a prompt, --count N --balanced, --from or --like")
 
 
@@ -166,6 +187,7 @@ def _generate(
     settings: "Settings",
     name: str | None,
     given: dict[str, Any],
+    clips: tuple[tuple[Path, ...], tuple[Path, ...]],
     count: int | None,
     balanced: bool,
     lines: Path | None,
@@ -185,7 +207,7 @@ def _generate(
     with one_line(CheckpointError, GenerationFailed), load(
         path, settings.device, settings.dtype, settings.threads
     ) as model:  # fmt: skip
-        todo = _recipes(model, given, count, balanced, lines, like)
+        todo = _recipes(model, given, clips, count, balanced, lines, like)
         modality = model.spec.modality
         out = out or Path(f"out{ENDINGS[modality][0]}")
         check_target(out, sum(1 if one.sample is not None else one.request.n for one in todo), modality)
@@ -204,7 +226,13 @@ def _generate(
 
 
 def _recipes(
-    model: "Model", given: dict[str, Any], count: int | None, balanced: bool, lines: Path | None, like: Path | None
+    model: "Model",
+    given: dict[str, Any],
+    clips: tuple[tuple[Path, ...], tuple[Path, ...]],
+    count: int | None,
+    balanced: bool,
+    lines: Path | None,
+    like: Path | None,
 ) -> "list[Recipe]":
     from service.commands import recipes
 
@@ -214,7 +242,7 @@ def _recipes(
         return recipes.from_lines(model.entry, lines)
     if count is not None:
         return recipes.counted(model.entry, given, count, balanced)
-    return [recipes.recipe(model.entry, given)]
+    return [recipes.recipe(model.entry, given, recipes.Clips(*clips))]
 
 
 def _compare_numerics(like: Path, here: str) -> None:

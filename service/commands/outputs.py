@@ -11,12 +11,18 @@ from models.decoder import GenerationRequest
 from service.commands.refusal import Refusal
 from service.http.audio_output import AudioOutput
 from service.http.making import Output
+from service.http.video_output import VideoOutput
 from service.media.sounds import SoundFormat
 from service.media.tags import make_tags
+from service.media.videos import VideoFormat
 from service.offline import Made
 
 NO_CLASS = -1
-ENDINGS = {"image": (".png",), "audio": (".wav", ".flac", ".mp3", ".opus")}
+ENDINGS = {
+    "image": (".png",),
+    "audio": (".wav", ".flac", ".mp3", ".opus"),
+    "video": (".mp4", ".webm", ".gif", ".mkv", ".zip"),
+}
 
 
 @dataclass(frozen=True)
@@ -31,10 +37,12 @@ class Sample:
         return self.output.media(self.made.artifact.array)
 
     def file(self, ending: str = "") -> bytes:
-        """What the server would answer with; a sound in the format of `ending`."""
+        """What the server would answer with; a sound or a video in the format of `ending`."""
         output = self.output
         if isinstance(output, AudioOutput) and ending:
             output = replace(output, format=cast(SoundFormat, ending.removeprefix(".")))
+        if isinstance(output, VideoOutput) and ending:
+            output = replace(output, format=cast(VideoFormat, ending.removeprefix(".")))
         return output.file(self.media, make_tags(self.request, self.made.report, self.understood))
 
 
@@ -50,8 +58,8 @@ def check_target(out: Path, count: int, modality: str) -> None:
 
 
 def write(out: Path, samples: Sequence[Sample]) -> list[Path]:
-    """Write as the name says; the .npz holds images uint8 [N, H, W, C] and labels int64 [N] (-1: no class), or sounds
-    float32 [N, S, C] and their rate.
+    """Write as the name says; the .npz holds images uint8 [N, H, W, C] and labels int64 [N] (-1: no class), sounds
+    float32 [N, S, C] and their rate, or videos uint8 [N, F, H, W, C] and their fps.
     """
     if out.suffix == ".npz":
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -76,6 +84,11 @@ def _write_arrays(out: Path, samples: Sequence[Sample]) -> None:
         if len({len(wave) for wave in media}) > 1:
             raise Refusal(f"{out}: sounds of different lengths do not fit into one array: name a directory")
         np.savez_compressed(out, sounds=np.stack(media), rate=np.int64(output.rate))
+        return
+    if isinstance(output, VideoOutput):
+        if len({len(frames) for frames in media}) > 1:
+            raise Refusal(f"{out}: videos of different lengths do not fit into one array: name a directory")
+        np.savez_compressed(out, videos=np.stack(media), fps=np.float64(output.fps))
         return
     conditions = [sample.request.condition for sample in samples]
     labels = [condition if isinstance(condition, int) else NO_CLASS for condition in conditions]

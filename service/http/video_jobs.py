@@ -5,11 +5,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 
-import numpy as np
-
 from models.catalogue import Entry
 from models.decoder import GenerationRequest
-from models.spec import ClipTask, DecoderSpec, Footage, Sampling, Task
+from models.spec import ClipTask, DecoderSpec, Sampling, Task
 from service.dispatch.base import Known, Terms
 from service.http.errors import invalid
 from service.http.makers import Maker
@@ -22,6 +20,7 @@ from service.http.video_inputs import Clip, clip_for, clip_of, cut_for, mask_for
 from service.http.video_medium import VIDEO, packed_keep
 from service.http.video_output import KeepClip, VideoOutput, footage_of, output_for
 from service.http.video_requests import VideoEditFields, VideoFields, VideoOptions, VideoRemix
+from service.http.video_shots import fps_for, shot_for
 
 NAMES: Mapping[Task, str] = {"generate": "video_generation", "edit": "video_edit"}
 Files = Mapping[str, list[bytes]]
@@ -34,30 +33,16 @@ class VideoMaker(Maker):
     async def creation(self, body: VideoFields, files: Files) -> Job:
         result = await self._named(body.video_id)
         entry = self.entry(body.model or (result.model if result else None), "video")
-        spec, footage = entry.spec, footage_of(entry.spec)
-        sampling = sampling_for(spec, body)
+        spec, sampling = entry.spec, sampling_for(entry.spec, body)
         output_for(spec, body, sampling.num_inference_steps, 0, 1.0)  # complain about words before decoding clips
         reference = await self._clip(spec, files.get("input_reference", []), result, "input_reference")
         end = await clip_for(self.services, spec, files.get("end_reference", []), "end_reference")
-        task = _task(spec, body.task, reference, end)
-        past, future = _around(spec, task, reference, end)
-        fps = body.fps or next((one.fps for one in (reference, end) if one is not None and one.fps), footage.fps)
-        frames = _length(footage, body.frames, body.seconds, _between(1.0, fps, 60.0))
-        if task == "interpolation" and frames != footage.block:
-            asked = "seconds" if body.frames is None else "frames"
-            raise invalid(f"{footage.block} frames fit between those given, not {frames}.", asked)
+        shot = shot_for(spec, body, reference, end)
         request = replace(
-            self._request("generate", entry, body, sampling, frames, task),
-            past=_last(past, footage.past),
-            future=None if future is None else future[: footage.future],
+            self._request("generate", entry, body, sampling, shot.frames, shot.task), past=shot.past, future=shot.future
         )
-        keep = None
-        if body.include_input:
-            nothing = np.zeros((0, spec.size[1], spec.size[0], footage.channels), np.uint8)
-            keep = KeepClip(nothing if past is None else past, nothing if future is None else future)
-        whole = frames + (0 if keep is None else len(keep.before) + len(keep.behind))
-        output = output_for(spec, body, sampling.num_inference_steps, whole, _between(1.0, fps, 60.0))
-        return self._job(entry, body, request, replace(output, keep=keep), files)
+        output = output_for(spec, body, sampling.num_inference_steps, shot.delivered, shot.fps)
+        return self._job(entry, body, request, replace(output, keep=shot.keep), files)
 
     async def edit(self, body: VideoEditFields, files: Files) -> Job:
         result = await self._named(body.video_id)
@@ -78,12 +63,12 @@ class VideoMaker(Maker):
         footage = footage_of(spec)
         request = replace(
             self._request("edit", entry, body, sampling, cut.end - cut.begin, cut.task),
-            past=_last(before, footage.past) if cut.task in ("prediction", "interpolation") else None,
+            past=before[-footage.past :] if cut.task in ("prediction", "interpolation") else None,
             future=behind[: footage.future] if cut.task in ("past", "interpolation") else None,
             image=clip.frames[here],
             mask=mask[here],
         )
-        fps = _between(1.0, body.fps or clip.fps or footage.fps, 60.0)
+        fps = fps_for(body, footage, clip)
         keep = KeepClip(before, behind, clip.frames[here], mask[here], last_first=cut.task == "past")
         output = output_for(spec, body, sampling.num_inference_steps, len(clip.frames), fps)
         return self._job(entry, body, request, replace(output, keep=keep), files)
@@ -173,81 +158,3 @@ class VideoMaker(Maker):
             source=packed_keep(output.keep) if keeps and output.keep is not None else None,
         )
         return replace(job, terms=replace(job.terms, note=note_of(job))) if job.terms.kept else job
-
-
-def _task(spec: DecoderSpec, asked: ClipTask | None, reference: Clip | None, end: Clip | None) -> ClipTask:
-    """Raises ApiError for what the model was not trained for."""
-    tasks = footage_of(spec).tasks
-    guess: ClipTask = "unconditional"
-    if reference is not None:
-        guess = "prediction" if end is None else "interpolation"
-    elif end is not None:
-        guess = "past"
-    task = asked or guess
-    if task not in tasks:
-        if asked is None and guess == "unconditional":
-            raise invalid(f"{spec.id} goes on from a clip.", "input_reference", "missing_required_parameter")
-        raise invalid(f"{spec.id} is for {', '.join(tasks)}, not for {task}.", "task")
-    return task
-
-
-def _around(
-    spec: DecoderSpec, task: ClipTask, reference: Clip | None, end: Clip | None
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Frames before and behind those that are made. Raises ApiError where they are too few, or too many."""
-    footage = footage_of(spec)
-    before, behind = (None if one is None else one.frames for one in (reference, end))
-    match task:
-        case "unconditional":
-            if before is not None or behind is not None:
-                raise invalid("An unconditional video is made from nothing.", "input_reference")
-            return None, None
-        case "prediction":
-            _refuse_end(behind, task)
-            return _enough(before, footage.past, "input_reference", task), None
-        case "past":
-            if before is not None and behind is not None:
-                raise invalid("Give the frames behind as one of the references.", "end_reference")
-            given = behind if before is None else before
-            param = "end_reference" if before is None else "input_reference"
-            return None, _enough(given, footage.future, param, task)
-        case "interpolation":
-            if behind is None and before is not None and len(before) >= footage.past + footage.future:
-                before, behind = before[: -footage.future], before[-footage.future :]
-            return (
-                _enough(before, footage.past, "input_reference", task),
-                _enough(behind, footage.future, "end_reference", task),
-            )
-
-
-def _refuse_end(behind: np.ndarray | None, task: str) -> None:
-    if behind is not None:
-        raise invalid(f"A {task} has no end_reference.", "end_reference")
-
-
-def _enough(frames: np.ndarray | None, least: int, param: str, task: str) -> np.ndarray:
-    found = 0 if frames is None else len(frames)
-    if frames is None or found < least:
-        code = "missing_required_parameter" if frames is None else "too_few_frames"
-        raise invalid(f"{task} needs {least} frames of {param}, not {found}.", param, code)
-    return frames
-
-
-def _last(frames: np.ndarray | None, count: int) -> np.ndarray | None:
-    return None if frames is None else frames[-count:]
-
-
-def _length(footage: Footage, frames: int | None, seconds: float | None, fps: float) -> int:
-    """Raises ApiError."""
-    if frames is not None and seconds is not None and round(seconds * fps) != frames:
-        raise invalid(f"{seconds:g} s are {round(seconds * fps)} frames, not {frames}.", "seconds")
-    found = frames or (footage.block if seconds is None else max(1, round(seconds * fps)))
-    if found > footage.most:
-        raise invalid(
-            f"At most {footage.most} frames are made at once, not {found}.", "seconds" if seconds else "frames"
-        )
-    return found
-
-
-def _between(low: float, value: float, high: float) -> float:
-    return min(max(value, low), high)

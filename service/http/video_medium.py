@@ -8,7 +8,6 @@ from typing import Any, cast
 
 from models.decoder import Artifact
 from models.decoding.plan import Plan
-from models.spec import DecoderSpec
 from service.engine.events import Done, Event, Preview, Progress, Started, Waiting
 from service.http.making import Job, Made, b64, result_id
 from service.http.responses import Steps, Timings
@@ -119,7 +118,7 @@ def packed_keep(keep: KeepClip) -> bytes:
     return pack(vars(keep))
 
 
-def block_steps(plan: str, spec: DecoderSpec, official_denoise: bool) -> list[int]:
+def block_steps(plan: str, official_denoise: bool) -> list[int]:
     """Steps of each block in an executed plan, without the additional calls."""
     found, count = [], 0
     for reveals in Plan.parse(plan).reveals:
@@ -155,7 +154,7 @@ def _history(job: Job, made: Made) -> dict[str, Any]:
         "seed": report.seed,
         "task": job.ticket.request.clip_task,
         "plan": report.plan,
-        "block_steps": block_steps(report.plan, job.spec, sampling.final_denoise == "official"),
+        "block_steps": block_steps(report.plan, sampling.final_denoise == "official"),
         "steps": Steps(full=report.steps_full, reuse=report.steps_reuse),
         "shortened": report.shortened,
         "resumed_from_step": report.resumed_from_step,

@@ -1,16 +1,20 @@
 """Uploaded clips: measured before they are decoded, and no further than the limits."""
 
+import zlib
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
+from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import numpy as np
 
 from service.media.uploads import UploadError, read_upload
+from service.media.videos import TAGS
 
 PICTURES = (b"\x89PNG", b"\xff\xd8\xff")
 CONTAINERS = frozenset({"mov", "mp4", "matroska", "webm", "gif", "avi"})
-BROKEN = "not a clip that can be read (MP4, MOV, WebM, MKV, AVI, GIF), or a damaged one"
+BROKEN = "not a clip that can be read (MP4, MOV, WebM, MKV, AVI, GIF, a zip of PNGs), or a damaged one"
+BYTES_A_PIXEL = 8  # of a PNG, at most
 
 
 @dataclass(frozen=True)
@@ -35,13 +39,16 @@ def is_picture(file: bytes) -> bool:
 
 
 def read_clip(file: bytes, channels: int, size: tuple[int, int] | None, limits: ClipLimits) -> ClipUpload:
-    """Decode a clip, or a picture as a clip of one frame. With `size` (width, height) no other is accepted.
+    """Decode a clip, a zip of PNGs, or a picture as a clip of one frame. With `size` (width, height) no other is
+    accepted.
 
     Raises UploadError.
     """
     if is_picture(file):
         pixels = read_upload(file, channels, limits.pixels, size).pixels
         return ClipUpload(pixels[None], None)
+    if is_zipfile(BytesIO(file)):
+        return _stills(file, channels, size, limits)
     import av
 
     try:
@@ -51,6 +58,41 @@ def read_clip(file: bytes, channels: int, size: tuple[int, int] | None, limits: 
         raise
     except (av.error.FFmpegError, ValueError, OverflowError, MemoryError, EOFError) as error:
         raise UploadError(BROKEN, "invalid_video") from error
+
+
+def _stills(file: bytes, channels: int, size: tuple[int, int] | None, limits: ClipLimits) -> ClipUpload:
+    try:
+        with ZipFile(BytesIO(file)) as folder:
+            parts = sorted(
+                (one for one in folder.infolist() if one.filename.endswith(".png")), key=lambda one: one.filename
+            )
+            if len(parts) > limits.frames:
+                raise _too_long(len(parts), limits)
+            if not parts:
+                raise UploadError("there is no PNG in the zip", "invalid_video")
+            if any(one.file_size > BYTES_A_PIXEL * limits.pixels for one in parts):
+                raise UploadError("a PNG of the zip has too many pixels", "video_too_large", 413)
+            frames = [read_upload(folder.read(one), channels, limits.pixels, size).pixels for one in parts]
+    except (BadZipFile, NotImplementedError, RuntimeError, zlib.error, EOFError) as error:
+        raise UploadError(BROKEN, "invalid_video") from error
+    if len({frame.shape for frame in frames}) > 1:
+        raise UploadError("the frames are of different sizes", "invalid_video")
+    return ClipUpload(np.stack(frames), None)
+
+
+def film_comment(file: bytes) -> str:
+    """What `encode_video` wrote as tags of a film or a zip; nothing for files without, or of another kind."""
+    if is_zipfile(BytesIO(file)):
+        with ZipFile(BytesIO(file)) as folder:
+            return folder.read(TAGS).decode() if TAGS in folder.namelist() else ""
+    import av
+
+    try:
+        with av.open(BytesIO(file), "r", metadata_errors="replace") as container:
+            found = {name.lower(): value for name, value in container.metadata.items()}
+            return found.get("comment", "")
+    except (av.error.FFmpegError, ValueError):
+        return ""
 
 
 def _read(container: Any, channels: int, size: tuple[int, int] | None, limits: ClipLimits) -> ClipUpload:

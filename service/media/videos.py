@@ -12,7 +12,7 @@ from zipfile import ZIP_STORED, ZipFile, ZipInfo
 import numpy as np
 from PIL import Image
 
-from service.media.encode import TAG, encode
+from service.media.encode import encode
 
 VideoFormat = Literal["mp4", "webm", "gif", "mkv", "zip"]
 VIDEO_TYPES: Mapping[VideoFormat, str] = {
@@ -32,7 +32,7 @@ CLOCK = 1000  # frame rates are multiples of 1 / CLOCK
 EPOCH = (1980, 1, 1, 0, 0, 0)
 SHEET_COLUMNS = 5
 GIF_UNIT = 100  # delays of a GIF are hundredths of a second
-STILL = "tags.json"
+TAGS = "tags.json"
 
 
 def encode_video(
@@ -116,7 +116,7 @@ def _gif(frames: np.ndarray, fps: float, tags: Mapping[str, object] | None) -> b
     ends = [round(GIF_UNIT * (at + 1) / fps) for at in range(len(pictures))]
     delays = [10 * max(2, end - start) for start, end in zip([0, *ends], ends, strict=False)]
     out = BytesIO()
-    comment = {} if tags is None else {"comment": json.dumps({TAG: tags}, sort_keys=True).encode()}
+    comment = {} if tags is None else {"comment": json.dumps(tags, sort_keys=True).encode()}
     pictures[0].save(
         out, "GIF", save_all=True, append_images=pictures[1:], duration=delays, loop=0, disposal=1, **comment
     )
@@ -129,5 +129,5 @@ def _zip(frames: np.ndarray, tags: Mapping[str, object] | None) -> bytes:
         for at, frame in enumerate(frames):
             folder.writestr(ZipInfo(f"{at:04}.png", EPOCH), encode(frame))
         if tags is not None:
-            folder.writestr(ZipInfo(STILL, EPOCH), json.dumps(tags, sort_keys=True))
+            folder.writestr(ZipInfo(TAGS, EPOCH), json.dumps(tags, sort_keys=True))
     return out.getvalue()

@@ -23,7 +23,7 @@ SIDE, F = CONFIG.resolution, CONFIG.frames
 RNG = np.random.default_rng(0)
 PAST, FUTURE = RNG.integers(0, 256, (2, 4, SIDE, SIDE, 1), np.uint8)
 SHORT = Sampling(num_inference_steps=3)
-PREDICT = GenerationRequest("generate", None, SHORT, seed=3, frames=5, past=PAST)
+PREDICT = GenerationRequest("generate", None, SHORT, seed=3, frames=5, clip_task="prediction", past=PAST)
 TASKS = {
     Task.PREDICTION: PREDICT,
     Task.INTERPOLATION: replace(PREDICT, clip_task="interpolation", frames=F, future=FUTURE),
