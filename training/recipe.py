@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from models.architecture import parse_architecture
 from models.magnet.config import MAGNeTConfig
+from models.mcvd.config import MCVDConfig
 from models.tokenizers.codec_config import CodecConfig
 from models.tokenizers.codecs import CODECS
 from training.generators import GENERATORS
@@ -16,6 +17,7 @@ from training.settings import (
     CodecSettings,
     DelayedSettings,
     MaskedSpanSettings,
+    NoiseSettings,
     PerceptualSettings,
     ReconstructionSettings,
     TrainSettings,
@@ -79,6 +81,17 @@ class SoundStage:
 
 
 @dataclass(frozen=True)
+class VideoStage:
+    """Trains an MCVD on clips."""
+
+    network: MCVDConfig
+    train: TrainSettings
+    objective: NoiseSettings
+    decoding: Mapping[str, Any] = field(default_factory=dict)
+    quality: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class GeneratorStage:
     """Trains a generator on the tokens of a tokenizer; `network` and `objective` are of its family's types.
 
@@ -106,6 +119,7 @@ class Recipe:
     tokenizer_recipe: str | None
     codec: CodecStage | None = None
     sound: SoundStage | None = None
+    video: VideoStage | None = None
 
 
 def recipe_names() -> list[str]:
@@ -128,7 +142,8 @@ def read_recipe(name: str, changes: Mapping[str, str] | None = None) -> Recipe:
         raise ValueError(f"{path}: {error}") from None
     for key, text in (changes or {}).items():
         _override(values, key, text)
-    unknown = values.keys() - {"description", "data", "tokenizer", "generator", "tokenizer_recipe", "codec", "sound"}
+    stages = {"tokenizer", "generator", "codec", "sound", "video"}
+    unknown = values.keys() - {"description", "data", "tokenizer_recipe", *stages}
     if unknown:
         raise ValueError(f"{path.name}: unknown key {', '.join(sorted(unknown))}")
     return Recipe(
@@ -140,6 +155,7 @@ def read_recipe(name: str, changes: Mapping[str, str] | None = None) -> Recipe:
         tokenizer_recipe=values.get("tokenizer_recipe"),
         codec=_codec(values["codec"]) if "codec" in values else None,
         sound=_sound(values["sound"]) if "sound" in values else None,
+        video=_video(values["video"]) if "video" in values else None,
     )
 
 
@@ -196,6 +212,18 @@ def _sound(values: Mapping[str, Any]) -> SoundStage:
         decoding=values.get("decoding", {}),
         quality=values.get("quality", {}),
         codebooks=values.get("codebooks", 0),
+    )
+
+
+def _video(values: Mapping[str, Any]) -> VideoStage:
+    root = "video"
+    _only(values, root, ("network", "train", "objective", "decoding", "quality"))
+    return VideoStage(
+        network=parse_architecture(MCVDConfig, values["network"], f"{root}.network"),
+        train=parse_architecture(TrainSettings, values["train"], f"{root}.train"),
+        objective=parse_architecture(NoiseSettings, values.get("objective", {}), f"{root}.objective"),
+        decoding=values.get("decoding", {}),
+        quality=values.get("quality", {}),
     )
 
 

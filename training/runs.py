@@ -25,6 +25,8 @@ from training.stages.codec import train_codec
 from training.stages.generator import train_generator
 from training.stages.sound_generator import train_sound_generator
 from training.stages.tokenizer import train_tokenizer
+from training.stages.video import train_video_generator
+from training.video_material import load_clips
 from training.where import Material, Where
 
 SOURCES = {
@@ -49,6 +51,9 @@ def run_recipe(recipe: Recipe, where: Where, material: Material | None = None) -
     accelerator.wait_for_everyone()
     if recipe.codec is not None or recipe.sound is not None:
         return run_sounds(recipe, where, accelerator, load_sounds(recipe.data, where, accelerator))
+    if recipe.video is not None:
+        clips = load_clips(recipe.data, "train", recipe.video.network, where.data_dir)
+        return train_video_generator(recipe, recipe.video, clips, where, accelerator)
     if material is None:
         material = Material(load(recipe.data, "train", where.data_dir), SOURCES[recipe.data])
     if recipe.generator is None:

@@ -125,6 +125,13 @@ class MaskedLatentSettings:
 
 
 @dataclass(frozen=True)
+class NoiseSettings:
+    """The error of predicted noise: half its square, or its size. What is hidden is said by the network's sizes."""
+
+    norm: Literal["l2", "l1"] = "l2"
+
+
+@dataclass(frozen=True)
 class PerceptualSettings:
     """The small classifier whose features serve as perceptual distance."""
 

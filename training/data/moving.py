@@ -1,0 +1,64 @@
+"""Sprites that move and bounce off the walls in directions that nobody can know: stochastic Moving-MNIST (arXiv
+1802.07687), drawn on the fly. A clip follows from (seed, index) alone.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+FASTEST = 4  # pixels a frame
+
+
+@dataclass(frozen=True)
+class MovingSprites:
+    """Clips of `frames` frames of side x side pixels, in which `together` of `sprites` uint8 [N, h, h] are added up.
+
+    `count` is how many clips there are for who wants to number them.
+    """
+
+    sprites: np.ndarray
+    side: int
+    frames: int
+    seed: int
+    together: int = 2
+    count: int = 1_000_000
+
+    def __len__(self) -> int:
+        return self.count
+
+    def which(self, index: int) -> np.ndarray:
+        """The sprites of a clip, [together]."""
+        return self._draws(index).integers(0, len(self.sprites), self.together)
+
+    def clip(self, index: int) -> np.ndarray:
+        """uint8 [frames, side, side, 1]."""
+        draws = self._draws(index)
+        chosen = draws.integers(0, len(self.sprites), self.together)
+        canvas = np.zeros((self.frames, self.side, self.side), np.uint16)
+        size = self.sprites.shape[1]
+        for sprite in self.sprites[chosen]:
+            for frame, (x, y) in zip(canvas, path(draws, self.side - size, self.frames), strict=True):
+                frame[y : y + size, x : x + size] += sprite
+        return canvas.clip(0, 255).astype(np.uint8)[..., None]
+
+    def _draws(self, index: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, index])
+
+
+def path(draws: np.random.Generator, room: int, frames: int) -> list[tuple[int, int]]:
+    """Places (x, y) of a sprite, each 0 to room - 1: it starts anywhere, at any whole speed, and takes another one at
+    every wall, away from it.
+    """
+    at = [int(one) for one in draws.integers(0, room, 2)]
+    speed = [int(one) for one in draws.integers(-FASTEST, FASTEST + 1, 2)]
+    places = []
+    for _ in range(frames):
+        for axis in (1, 0):
+            if not 0 <= at[axis] < room:
+                away = 1 if at[axis] < 0 else -1
+                at[axis] = 0 if away > 0 else room - 1
+                speed[axis] = away * int(draws.integers(1, FASTEST + 1))
+                speed[1 - axis] = int(draws.integers(-FASTEST, FASTEST + 1))
+        places.append((at[0], at[1]))
+        at = [at[0] + speed[0], at[1] + speed[1]]
+    return places
