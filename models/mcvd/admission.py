@@ -14,8 +14,8 @@ from models.mcvd.tasks import SHOWS_FUTURE, SHOWS_PAST, Task
 from models.spec import DecoderSpec, Footage, Sampling
 
 
-def check_request(request: GenerationRequest, spec: DecoderSpec, footage: Footage, config: MCVDConfig) -> None:
-    """Everything but what `samplers_of` looks at."""
+def check_request(request: GenerationRequest, spec: DecoderSpec, footage: Footage, config: MCVDConfig) -> Task:
+    """Everything but what `samplers_of` looks at; returns what is asked for."""
     if request.n < 1:
         raise Misfit("n", f"n is at least 1, not {request.n}")
     if request.plan is not None:
@@ -33,6 +33,7 @@ def check_request(request: GenerationRequest, spec: DecoderSpec, footage: Footag
         _check_given("future", request.future, config.future, spec, footage)
     if request.task == "edit":
         _check_known(request, spec, footage)
+    return task
 
 
 def _check_given(which: str, frames: np.ndarray | None, least: int, spec: DecoderSpec, footage: Footage) -> None:

@@ -75,16 +75,18 @@ class MCVDDecoder:
     # -- admission
 
     def admit(self, request: GenerationRequest) -> list[Sequence]:
-        check_request(request, self.spec, self.footage, self.config)
         samplers = samplers_of(request.sampling, self.spec, self.footage.blocks(request.frames))
-        return [self._place(request, sample, samplers) for sample in range(request.n)]
+        task = check_request(request, self.spec, self.footage, self.config)
+        return [self._place(request, sample, task, samplers) for sample in range(request.n)]
 
-    def _place(self, request: GenerationRequest, sample: int, samplers: tuple[Sampler, ...]) -> ClipSequence:
+    def _place(
+        self, request: GenerationRequest, sample: int, task: Task, samplers: tuple[Sampler, ...]
+    ) -> ClipSequence:
         past, future = (None if one is None else to_channels(one) for one in (request.past, request.future))
         clip = Clip.begin(
             self.config,
             sequence_key(request.seed, sample),
-            Task(request.clip_task),
+            task,
             samplers[0],
             request.frames,
             past,
@@ -219,7 +221,9 @@ class MCVDDecoder:
         """What the network knows around the block is computed again."""
         saved = msgpack.unpackb(state)
         sampling = replace(request.sampling, block_steps=tuple(saved["steps"]))
-        seq = self._place(request, sample, samplers_of(sampling, self.spec, self.footage.blocks(request.frames)))
+        samplers = samplers_of(sampling, self.spec, self.footage.blocks(request.frames))
+        task = check_request(request, self.spec, self.footage, self.config)
+        seq = self._place(request, sample, task, samplers)
         clip = seq.clip
         seq.step, clip.index = saved["step"], saved["index"]
         seq.known = sum(seq.plan.reveals[: seq.step])
