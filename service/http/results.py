@@ -28,8 +28,8 @@ FILE = re.compile(r"(req_[0-9a-f]{24})/[a-z]+-(\d{1,2})\.[a-z0-9]{3,4}")
 
 @dataclass(frozen=True)
 class Result:
-    """media: pixels uint8 [H, W, C] or audio float32 [N, C] as delivered; tokens: what `model` made them from; output:
-    how it was delivered (`Medium.output_note`).
+    """media: pixels uint8 [H, W, C], audio float32 [N, C] or frames uint8 [N, H, W, C] as delivered; tokens: what
+    `model` made them from; output: how it was delivered (`Medium.output_note`); tags: those of its file.
     """
 
     model: str
@@ -38,6 +38,7 @@ class Result:
     media: np.ndarray
     tokens: np.ndarray
     output: Mapping[str, Any]
+    tags: Mapping[str, Any] | None = None
 
     def pack(self) -> bytes:
         return pack({**vars(self), "understood": vars(self.understood)})
@@ -86,7 +87,7 @@ class Results:
         media, file = await self.pool.run(_render, job.output, event.artifact, tags)
         understood = Understood(job.ticket.request.condition, job.understood or "")
         note = job.medium.output_note(job.output)
-        return Result(job.spec.id, job.ticket.owner, understood, media, event.artifact.tokens, note), file
+        return Result(job.spec.id, job.ticket.owner, understood, media, event.artifact.tokens, note, tags), file
 
     async def _try_to_keep(self, key: str, content: bytes) -> None:
         try:

@@ -3,8 +3,7 @@
 from dataclasses import replace
 from typing import Annotated, Literal
 
-import numpy as np
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import JSONResponse, Response
 
 from service.dispatch.base import Known
@@ -17,7 +16,6 @@ from service.http.errors import ApiError, from_failed, invalid
 from service.http.image_inputs import data_url
 from service.http.image_requests import ImageSource
 from service.http.jobs import POLL_MS, PRIVATE, drop, known_of, refuse_unfinished
-from service.http.kinds import File
 from service.http.making import Job, result_id
 from service.http.manner import Manner, base_of, manner_of
 from service.http.openapi import (
@@ -29,20 +27,18 @@ from service.http.openapi import (
     video_extension_body,
 )
 from service.http.services import Services, services_of
+from service.http.video_files import Variant, render
 from service.http.video_jobs import Files, VideoMaker
 from service.http.video_medium import VIDEO
-from service.http.video_output import VideoOutput, scaled
+from service.http.video_output import VideoOutput
 from service.http.video_requests import VideoEditFields, VideoExtension, VideoFields, VideoRemix, VideoRequest
 from service.http.video_responses import DeletedVideo, VideoList, VideoObject
-from service.media.encode import encode
-from service.media.videos import sheet, thumbnail
+from service.media.videos import VideoFormat
 from service.packed import unpack
 
 router = APIRouter(prefix="/v1/videos", tags=["videos"], responses=VIDEO_ANSWERS)
 OBJECT, REQUEST = "video_", "req_"
 REFERENCES = ("input_reference", "end_reference")
-MOST_CELLS = 100  # of a sheet
-JPEG_QUALITY = 90
 
 
 @router.post("", openapi_extra=video_body(), response_model=VideoObject)
@@ -127,15 +123,28 @@ async def retrieve_video(request: Request, id: str) -> Response:
 
 @router.get("/{id}/content", response_class=Response, responses={200: VIDEO_FILES})
 async def video_content(
-    request: Request, id: str, variant: Literal["video", "thumbnail", "spritesheet"] = "video"
+    request: Request,
+    id: Annotated[str, Path(description="Of a video, or of a result (`vid_...`), as streams name it.")],
+    variant: Variant = "video",
+    format: Annotated[VideoFormat | None, Query(description="Another one than was asked for: the same frames.")] = None,
 ) -> Response:
     """The file, its middle frame as WebP, or its frames side by side as JPEG."""
     services, context = services_of(request), context_of(request)
-    known, told = await _video(services, context, id)
-    refuse_unfinished(known, told)
-    file = await services.kind_of(known).file(known, 0)
-    if variant != "video":
-        file = await _still(services, context, known, variant)
+    if id.startswith(VIDEO.prefix):
+        result = await services.results.result(VIDEO.prefix, id, context.owner)
+        if result is None:
+            raise ApiError(404, "There is no such result (any more).", "video_not_found", "id")
+    else:
+        known, told = await _video(services, context, id)
+        refuse_unfinished(known, told)
+        if variant == "video" and format is None:
+            file = await services.kind_of(known).file(known, 0)
+            return Response(file.content, media_type=file.media_type, headers=file.headers)
+        job = await services.kind_of(known).job_of(known)
+        result = await services.results.result(VIDEO.prefix, result_id(job, 0), context.owner)
+        if result is None:
+            raise ApiError(404, "The result is not kept any more.", "result_expired")
+    file = await services.pool.run(render, result, id, variant, format)
     return Response(file.content, media_type=file.media_type, headers=file.headers)
 
 
@@ -255,20 +264,3 @@ def _object(known: Known, told: list[Event]) -> VideoObject:
         fps=output.fps,
         seed=known.ticket.request.seed,
     )
-
-
-async def _still(services: Services, context: Context, known: Known, variant: str) -> File:
-    """Raises ApiError where the frames are not kept any more."""
-    job = await services.kind_of(known).job_of(known)
-    result = await services.results.result(VIDEO.prefix, result_id(job, 0), context.owner)
-    if result is None:
-        raise ApiError(404, "The result is not kept any more.", "result_expired")
-    output = job.output
-    assert isinstance(output, VideoOutput)
-    frames = result.media
-    if variant == "thumbnail":
-        content = await services.pool.run(lambda: thumbnail(scaled(frames, output.scale)))
-        return File(content, "image/webp", f"{known.ticket.id}.webp")
-    chosen = frames[np.linspace(0, len(frames) - 1, min(len(frames), MOST_CELLS)).round().astype(int)]
-    content = await services.pool.run(lambda: encode(sheet(scaled(chosen, output.scale)), "jpeg", JPEG_QUALITY))
-    return File(content, "image/jpeg", f"{known.ticket.id}.jpg")

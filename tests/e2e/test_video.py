@@ -6,6 +6,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
+from zipfile import ZipFile
 
 import httpx2
 import numpy as np
@@ -195,6 +196,19 @@ def test_a_stream_tells_of_every_block(live: Live) -> None:
         assert one["done"] in (3, 6)
         assert np.array_equal(frames_of(b64decode(one["b64_json"]))[: one["done"]], whole[: one["done"]])
     assert frames_of(made(live, post(live, {**asked, "stream": False}))[1]).tobytes() == whole.tobytes()
+
+
+def test_a_result_comes_in_other_formats(live: Live) -> None:
+    video, file = made(live, post(live, {"frames": 4, "seed": 3, "output_format": "mkv"}))
+    for id in (video["id"], video["result"]["data"][0]["id"]):
+        answer = httpx2.get(f"{live.url}/v1/videos/{id}/content?format=zip")
+        assert answer.headers["content-type"] == "application/zip"
+        assert np.array_equal(frames_of(answer.content), frames_of(file))
+        with ZipFile(BytesIO(answer.content)) as folder:
+            assert json.loads(folder.read("tags.json"))["seed"] == 3
+    assert httpx2.get(f"{live.url}/v1/videos/{video['id']}/content?format=avi").status_code == 400
+    missing = httpx2.get(f"{live.url}/v1/videos/vid_{24 * '0'}_0/content")
+    assert (missing.status_code, missing.json()["error"]["code"]) == (404, "video_not_found")
 
 
 @pytest.mark.parametrize(
