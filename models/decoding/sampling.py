@@ -1,6 +1,8 @@
 """From logits to choices, batched over rows with a parameter per row. Pure."""
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -14,14 +16,26 @@ def filter_logits(logits: Tensor, top_k: Tensor, top_p: Tensor) -> Tensor:
 
     The best entry always stays; ties at the edge go to the lowest index.
     """
-    ranked, order = logits.sort(dim=-1, descending=True, stable=True)
+    ranked = _falling(logits)
     place = torch.arange(logits.shape[-1], device=logits.device)
     keep = (place < top_k.unsqueeze(-1)) | (top_k.unsqueeze(-1) == 0)
     mass = ranked.masked_fill(~keep, -torch.inf).softmax(dim=-1).cumsum(dim=-1)
-    before = torch.cat([torch.zeros_like(mass[:, :1]), mass[:, :-1]], dim=-1)
+    before = F.pad(mass[:, :-1], (1, 0))
     keep &= (before < top_p.unsqueeze(-1)) | (top_p.unsqueeze(-1) >= 1.0)
-    keep[:, 0] = True
-    return torch.full_like(logits, -torch.inf).scatter_(-1, order, ranked.masked_fill(~keep, -torch.inf))
+    count = keep.sum(dim=-1, keepdim=True).clamp(min=1)
+    edge = ranked.gather(-1, count - 1)
+    kept, level = logits > edge, logits == edge
+    spare = count - kept.sum(dim=-1, keepdim=True)
+    if bool((level.sum(dim=-1, keepdim=True) > spare).any()):
+        level &= level.cumsum(dim=-1) <= spare
+    return logits.masked_fill(~(kept | level), -torch.inf)
+
+
+def _falling(logits: Tensor) -> Tensor:
+    """Sorted by falling value. On a CPU by NumPy, whose vector instructions sort rows many times faster."""
+    if logits.device.type != "cpu":
+        return logits.sort(dim=-1, descending=True).values
+    return torch.from_numpy(np.sort(logits.detach().numpy(), axis=-1)).flip(-1)
 
 
 def log_prob(logits: Tensor, drawn: Tensor) -> Tensor:

@@ -1,7 +1,6 @@
 """What every codec offers to training and to the decoders: waveforms <-> ids, through a residual quantizer."""
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -46,7 +45,9 @@ class Codec(nn.Module):
 
         Fewer codebooks give a coarser sound. What is made anew may be fitted to what is `given` of each of them.
         """
-        return in_microbatches(partial(self._waveforms, given=given), ids)
+        made = in_microbatches(self._made, ids)
+        parts = made.split(1) if made.device.type == "cpu" else (made,)  # on its own, a sound needs no neighbour
+        return torch.cat([self.finish(part, given) for part in parts])
 
     # -- for training: a decoder may make something else than waveforms, of which these are found
 
@@ -74,8 +75,8 @@ class Codec(nn.Module):
         ids: Tensor = self.quantizer.encode(self.encoder(waveforms))
         return ids.transpose(0, 1)
 
-    def _waveforms(self, ids: Tensor, given: Given | None) -> Tensor:
-        return self.finish(self.make(self.quantizer.decode(ids.transpose(0, 1))), given)
+    def _made(self, ids: Tensor) -> Tensor:
+        return self.make(self.quantizer.decode(ids.transpose(0, 1)))
 
 
 def quantizer_settings(config: CodecConfig) -> dict[str, Any]:

@@ -148,9 +148,7 @@ class Spectra(nn.Module):
 
     def spectra(self, waves: Tensor) -> Tensor:
         """Of whole tokens: silence follows where N is less."""
-        behind = self.side + -waves.shape[-1] % self.hop
-        padded = F.pad(waves.float().squeeze(1), (self.side, behind))
-        return torch.stft(padded, self.size, self.stride, window=self.window, center=False, return_complex=True)
+        return self._rows(waves).mT
 
     def levels(self, waves: Tensor) -> Tensor:
         """Logarithms of magnitudes [B, bins, S]; what is hardly audible counts as that."""
@@ -158,9 +156,7 @@ class Spectra(nn.Module):
 
     def waves(self, spectra: Tensor) -> Tensor:
         """[B, bins, S] -> [B, 1, S * stride]: overlapping windows, added."""
-        pieces = torch.fft.irfft(spectra, n=self.size, dim=1) * self.window[:, None]
-        weights = self.window.square()[None, :, None].expand(1, -1, pieces.shape[-1])
-        return self._added(pieces) / self._added(weights).clamp(min=FADE)
+        return self._sum(spectra.mT) / self._weights(spectra.shape[-1])
 
     def griffin_lim(self, magnitudes: Tensor, rounds: int, given: Given | None = None) -> Tensor:
         """Magnitudes [B, bins, S] -> waveforms [B, 1, S * stride] of about these, without any chance."""
@@ -168,16 +164,32 @@ class Spectra(nn.Module):
         fixed = None if given is None else self._kept(given, magnitudes)
         if fixed is not None:
             phases = _continued(phases, *fixed)
-        found = before = torch.polar(magnitudes, phases)
+            fixed = fixed[0][:, None], fixed[1].mT
+        rows, weights = magnitudes.mT.contiguous(), self._weights(magnitudes.shape[-1])
+        found = before = torch.polar(rows, phases.mT)
         for turn in range(rounds + 1):
             if fixed is not None:
                 found = torch.where(*fixed, found)
-            waves = self.waves(found)
+            waves = self._sum(found) / weights
             if turn < rounds:
-                agreed = self.spectra(waves)
-                ahead = agreed + HASTE * (agreed - before)
-                found, before = magnitudes * ahead / ahead.abs().clamp(min=1e-9), agreed
+                agreed = self._rows(waves)
+                ahead = torch.lerp(before, agreed, 1.0 + HASTE)
+                found, before = ahead * (rows / ahead.abs().clamp(min=1e-9)), agreed
         return waves
+
+    def _rows(self, waves: Tensor) -> Tensor:
+        """Spectra as they lie in memory: [B, 1, N] -> [B, S, bins]."""
+        behind = self.side + -waves.shape[-1] % self.hop
+        padded = F.pad(waves.float().squeeze(1), (self.side, behind))
+        return torch.fft.rfft(padded.unfold(-1, self.size, self.stride) * self.window)
+
+    def _sum(self, rows: Tensor) -> Tensor:
+        """[B, S, bins] -> [B, 1, S * stride], not yet divided by what the windows weigh."""
+        return self._added(torch.fft.irfft(rows, n=self.size) * self.window)
+
+    def _weights(self, count: int) -> Tensor:
+        """Of `count` overlapping windows, [1, 1, count * stride]."""
+        return self._added(self.window.square().expand(1, count, -1)).clamp(min=FADE)
 
     def _kept(self, given: Given, magnitudes: Tensor) -> tuple[Tensor, Tensor]:
         """Which spectra [S] see nothing that is made anew, and those of the original [1, bins, S]."""
@@ -199,10 +211,13 @@ class Spectra(nn.Module):
         return 2 * torch.pi * turns.remainder(1.0).cumsum(dim=-1).remainder(1.0)
 
     def _added(self, pieces: Tensor) -> Tensor:
-        """[B, window, S] -> [B, 1, S * stride]: what lies beyond both ends is dropped."""
-        length = (pieces.shape[-1] - 1) * self.stride + self.size
-        added = F.fold(pieces, (1, length), (1, self.size), stride=(1, self.stride))
-        return added[:, 0, :, self.side : length - self.side]
+        """[B, S, window] -> [B, 1, S * stride]: what lies beyond both ends is dropped."""
+        count, strides = pieces.shape[1], -(-self.size // self.stride)
+        parts = F.pad(pieces, (0, strides * self.stride - self.size)).unflatten(-1, (strides, self.stride))
+        added = parts.new_zeros(len(pieces), count + strides - 1, self.stride)
+        for at in range(strides):
+            added[:, at : at + count] += parts[:, :, at]
+        return added.flatten(1)[:, None, self.side : self.side + count * self.stride]
 
 
 class Block(nn.Module):

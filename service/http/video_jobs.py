@@ -117,10 +117,6 @@ class VideoMaker(Maker):
         blocks = footage_of(entry.spec).blocks(frames)
         if sampling.block_steps and len(sampling.block_steps) != blocks:
             raise invalid(f"{blocks} blocks are made, block_steps are {len(sampling.block_steps)}.", "block_steps")
-        steps = sum(sampling.block_steps) or blocks * sampling.num_inference_steps
-        partials = self.partials(body, steps)
-        if body.stream and not body.progress and body.partial_video is None:
-            partials = blocks - 1
         return GenerationRequest(
             task=task,
             condition=None,
@@ -129,7 +125,7 @@ class VideoMaker(Maker):
             n=self.count(task, entry, body),
             frames=frames,
             clip_task=clip_task,
-            partials=partials,
+            partials=blocks - 1 if body.stream and body.partial_video is None else body.partials,
         )
 
     def _job(

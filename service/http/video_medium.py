@@ -137,12 +137,15 @@ def _usage(job: Job) -> VideoUsage:
 
 def _described(job: Job) -> dict[str, Any]:
     output = cast(VideoOutput, job.output)
+    keep = output.keep
     return {
         "output_format": output.format,
         "quality": output.quality,
         "size": output.size,
         "fps": output.fps,
         "frames": output.frames,
+        "before": 0 if keep is None else len(keep.before),
+        "behind": 0 if keep is None else len(keep.behind),
         "seconds": output.seconds,
     }
 

@@ -24,6 +24,8 @@ class VideoDescribed(BaseModel):
     size: str
     fps: float
     frames: int = Field(description="Of the file.")
+    before: int = Field(0, description="Of these, given ones at its beginning.")
+    behind: int = Field(0, description="Of these, given ones at its end.")
     seconds: str
 
 

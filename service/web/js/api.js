@@ -40,6 +40,9 @@ export const toJson = (body) => JSON.stringify(body).replace(/"seed":"(\d+)"/, '
 
 export const getJson = async (path, signal) => (await ask(path, { signal })).json();
 
+/** A file, as a Blob. */
+export const saved = async (path) => (await ask(path)).blob();
+
 /** Events of a stream, as parsed JSON. Throws ApiError, also for an error event. */
 export async function* events(path, { body, signal } = {}) {
   const init = { signal };

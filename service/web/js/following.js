@@ -7,7 +7,7 @@ const ROUTES = { generation: "generations", edit: "edits", variation: "variation
 
 /**
  * Fires "change" whenever something can be shown anew. States: connecting, queued, running, done, cancelled, failed.
- * A medium (`PictureRun`, `SoundRun`) says how its events are called and keeps what comes in its tiles.
+ * A medium (`Run`, `SoundRun`, `VideoRun`) says how its events are called and keeps what comes in its tiles.
  */
 export class Following extends EventTarget {
   /**
@@ -41,6 +41,26 @@ export class Following extends EventTarget {
     this.abort.abort();
   }
 
+  /** What the server is asked for beyond what the user chose. */
+  get fields() {
+    return { ...this.body, stream: true, progress: true };
+  }
+
+  /** JSON or a form, for `events`. */
+  request() {
+    return this.kind === "generation" ? this.fields : this.form();
+  }
+
+  /** The fields and the files of the source. */
+  form() {
+    const { noun } = this.medium, form = new FormData();
+    for (const [name, value] of Object.entries(this.fields)) form.append(name, String(value));
+    if (this.source.id) form.append(`${noun}_id`, this.source.id);
+    else form.append(noun, this.source.file, this.source.name ?? noun);
+    if (this.source.mask) form.append("mask", this.source.mask, "mask.png");
+    return form;
+  }
+
   /** What is in the way of a new frame: Blob -> what a tile keeps of it. */
   async frame(_file, _event) {
     throw new Error("a medium says what its frames are");
@@ -55,12 +75,12 @@ export class Following extends EventTarget {
     let release = () => {};
     try {
       release = await connection(this.abort.signal);
-      await this.#follow(this.#request());
+      await this.#follow(this.request());
     } catch (error) {
       const gone = error instanceof ApiError && error.code === `${this.medium.noun}_not_found`;
       if (gone && this.source?.file) {
         this.source.id = null; // the server has forgotten that result: send the file itself
-        await this.#follow(this.#request()).catch((again) => this.#failed(again));
+        await this.#follow(this.request()).catch((again) => this.#failed(again));
       } else this.#failed(error);
     } finally {
       release();
@@ -77,25 +97,13 @@ export class Following extends EventTarget {
     this.state = "done";
   }
 
-  #request() {
-    const { noun } = this.medium;
-    const fields = { ...this.body, stream: true, progress: true };
-    if (this.kind === "generation") return fields;
-    const form = new FormData();
-    for (const [name, value] of Object.entries(fields)) form.append(name, String(value));
-    if (this.source.id) form.append(`${noun}_id`, this.source.id);
-    else form.append(noun, this.source.file, this.source.name ?? noun);
-    if (this.source.mask) form.append("mask", this.source.mask, "mask.png");
-    return form;
-  }
-
   async #take(event) {
     const { noun } = this.medium;
     const kind = event.type.split(".")[1];
     this.begun = true;
     if (kind === "queued") Object.assign(this, { state: "queued", place: event.place });
     else this.state = "running";
-    const tile = this.tiles[event[`${noun}_index`]];
+    const tile = this.tiles[event[`${noun}_index`] ?? 0]; // a video is one
     if (kind === "step") {
       tile.step = event.step;
       this.steps = { done: Math.min(...this.tiles.map((one) => one.step)), total: event.steps_total };

@@ -13,6 +13,8 @@ import { Run } from "./run.js";
 import { snippet } from "./snippets.js";
 import { soundSnippet } from "./soundsnippets.js";
 import { SoundView } from "./soundview.js";
+import { filesOf, videoSnippet } from "./videosnippets.js";
+import { VideoView } from "./videoview.js";
 
 const CARDS = 40; // older ones leave the page, their pictures stay in the history
 const params = new Params();
@@ -29,13 +31,14 @@ const modelOf = (id) => models.find((model) => model.id === id);
 async function loadModels() {
   const { data } = await getJson("/v1/models");
   sounds.use(data.filter((model) => model.maskserve.modality === "audio"));
+  videos.use(data.filter((model) => model.maskserve.modality === "video"));
   models = data.filter((model) => model.maskserve.modality === "image");
   $("model").replaceChildren(...models.map((model) => h("option", { value: model.id }, model.id)));
   const kept = modelOf(params.model?.id);
   if (kept) $("model").value = kept.id;
   else if (models.length) choose(models[0].id);
   if (!models.length) problem(new ApiError(0, { message: "This server has no image model." }));
-  if (!models.length && sounds.models.length) show("sound");
+  if (!models.length && shown() === "images") show(sounds.models.length ? "sound" : videos.models.length ? "video" : "images");
 }
 
 function choose(id) {
@@ -189,10 +192,17 @@ function showSnippet(run) {
 
 let links = [];
 
-/** The files that an edit or a variation was made of. */
-function offerFiles({ source, medium }) {
+const SNIPPETS = { image: snippet, audio: soundSnippet, video: videoSnippet };
+const GIVEN = {
+  image: ({ source }) => ({ "image.png": source?.file, "mask.png": source?.mask }),
+  audio: ({ source }) => ({ "sound.wav": source?.file }),
+  video: filesOf,
+};
+
+/** The files that a run was made of. */
+function offerFiles(run) {
   for (const link of links) URL.revokeObjectURL(link);
-  const given = medium.noun === "audio" ? { "sound.wav": source?.file } : { "image.png": source?.file, "mask.png": source?.mask };
+  const given = GIVEN[run.medium.noun](run);
   const files = Object.entries(given).filter(([, file]) => file);
   links = files.map(([, file]) => URL.createObjectURL(file));
   $("snippet-files").hidden = files.length === 0;
@@ -201,7 +211,7 @@ function offerFiles({ source, medium }) {
 
 function updateSnippet() {
   const language = document.querySelector("[name=lang]:checked").value;
-  const write = snippetRun.medium.noun === "audio" ? soundSnippet : snippet;
+  const write = SNIPPETS[snippetRun.medium.noun];
   $("snippet").textContent = write(language, snippetRun, location.origin, Boolean(key.get()));
 }
 
@@ -215,7 +225,8 @@ function askKey(why = "") {
 
 const engine = new EngineView((error) => askKey(error.message));
 const sounds = new SoundView({ askKey, copy: showSnippet });
-const TABS = ["images", "sound", "engine"];
+const videos = new VideoView({ askKey, copy: showSnippet });
+const TABS = ["images", "sound", "video", "engine"];
 
 function show(tab) {
   for (const name of TABS) {
@@ -228,6 +239,7 @@ function show(tab) {
   else engine.stop();
   if (tab === "images") redraw();
   if (tab === "sound") sounds.redraw();
+  if (tab === "video") videos.redraw();
 }
 
 const shown = () => TABS.find((name) => $(`tab-${name}`).tabIndex === 0);
@@ -293,10 +305,11 @@ document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.isComposing) return;
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();
-    if (!event.repeat) (shown() === "sound" ? sounds : { generate }).generate();
+    if (!event.repeat) ({ sound: sounds, video: videos }[shown()] ?? { generate }).generate();
   } else if (event.key === "Escape" && !event.target.closest?.("input, select")) {
     for (const card of cards) if (!card.run.over) card.run.cancel();
     sounds.cancel();
+    videos.cancel();
   }
 });
 $("open-file").addEventListener("click", () => $("file").click());
@@ -304,6 +317,7 @@ $("file").addEventListener("change", () => {
   if ($("file").files[0]) openFile($("file").files[0]);
   $("file").value = "";
 });
+const FILM = /^video\/|\.(mkv|zip)$/;
 let inside = 0;
 document.addEventListener("dragenter", () => document.body.classList.toggle("dropping", ++inside > 0));
 document.addEventListener("dragleave", () => document.body.classList.toggle("dropping", --inside > 0));
@@ -316,6 +330,9 @@ document.addEventListener("drop", (event) => {
   if (file?.type.startsWith("audio/")) {
     show("sound");
     sounds.open(file);
+  } else if (file && FILM.test(`${file.type} ${file.name}`)) {
+    show("video");
+    videos.open(file);
   } else if (file) openFile(file);
 });
 $("forget").addEventListener("click", async () => {
@@ -354,6 +371,7 @@ async function start() {
 if (localStorage.theme) document.documentElement.dataset.theme = localStorage.theme;
 new ResizeObserver(redraw).observe($("cards"));
 new ResizeObserver(() => sounds.redraw()).observe($("s-cards"));
+new ResizeObserver(() => videos.redraw()).observe($("v-cards"));
 overlayChanged();
 zoomed();
 showHistory();
