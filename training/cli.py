@@ -168,8 +168,9 @@ def evaluate(
     ] = None,
     data_dir: DataDir = None,
     count: Annotated[
-        int | None, typer.Option(help="Samples; distances of fewer are larger. 10,000 pictures, 200 sounds.")
+        int | None, typer.Option(help="Samples; distances of fewer are larger. 10,000 pictures, 200 sounds, 64 clips.")
     ] = None,
+    trials: Annotated[int, typer.Option(help="For each clip, of which the best counts.")] = 10,
     seed: Annotated[int, typer.Option(help="First seed; sample i has seed + i.")] = 0,
     change: Annotated[
         list[str] | None,
@@ -207,10 +208,19 @@ def evaluate(
     A codec or a generator of loops is compared with loops that nothing was trained on: the instrument that a classifier
     hears, the tempo of its onsets, FAD-cls; of the codec the use of its codes and what resynthesis loses, too.
     --data-dir is where the loops of training lie.
+
+    A generator of clips of digits is compared with clips that are drawn from digits it has never seen: how close the
+    best of some trials comes, which digits are still read, FVD-own. --data-dir is where the digits lie.
     """
     from training.commands.evaluate import Measuring, measure
     from training.commands.evaluate_sound import Listening, is_sound, measure_sound
+    from training.commands.evaluate_video import Watching, is_video, measure_video
 
+    if is_video(checkpoint):
+        place = data_dir or Path()
+        watching = Watching(checkpoint, place, count or 64, trials, seed, dict(map(_pair, change or [])), write, out)
+        Console().print_json(json.dumps(measure_video(watching)))
+        return
     if is_sound(checkpoint):
         place = data_dir or Path("runs/loops")
         listening = Listening(checkpoint, place, count or 200, seed, dict(map(_pair, change or [])), write, out)

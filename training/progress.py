@@ -1,4 +1,4 @@
-"""Progress bars of work that is counted in pictures."""
+"""Progress bars of work that is counted in pictures, sounds or clips."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 @contextmanager
-def counted(title: str, total: int) -> Iterator[Callable[[int], None]]:
+def counted(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """A bar while the block runs; call what is yielded with the number of pictures done since."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, refresh_per_second=2) as progress:

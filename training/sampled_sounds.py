@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from models.decoder import GenerationRequest, Kind
+from models.decoder import GenerationRequest
 from models.decoding.noise import CounterNoise, sequence_key
 from models.layers.linear import pack_linears
 from models.magnet.decoder import MAGNeTDecoder
@@ -16,6 +16,7 @@ from models.magnet.twin import Beginning, Manner, Twin
 from models.spec import DecoderSpec, Sampling, Sound
 from models.tokenizers.codec import Codec
 from training.data.sounds import MOST_TERMS
+from training.evaluate.sampling import made_together
 
 
 def copied(network: nn.Module) -> MAGNeT:
@@ -59,25 +60,9 @@ def sample_sounds(
     decoder: MAGNeTDecoder, asked: list[tuple[int, ...]], sampling: Sampling, seed: int = 0, batch: int = 8
 ) -> Tensor:
     """Waves [N, 1, S] for the terms `asked` for; sample i has seed `seed + i`."""
-    made: list[Tensor] = []
-    for first in range(0, len(asked), batch):
-        requests = [
-            GenerationRequest("generate", terms or None, sampling, seed + first + at)
-            for at, terms in enumerate(asked[first : first + batch])
-        ]
-        sequences = [decoder.admit(request)[0] for request in requests]
-        while True:
-            lanes: dict[object, list[int]] = {}
-            works = [decoder.next_work(sequence) for sequence in sequences]
-            for at, work in enumerate(works):
-                if work is not None and work.kind is not Kind.FINISH:
-                    lanes.setdefault(work.lane, []).append(at)
-            if not lanes:
-                break
-            some = next(iter(lanes.values()))
-            decoder.run(works[some[0]], [sequences[at] for at in some])  # type: ignore[arg-type]
-        made += [torch.from_numpy(artifact.array.T.copy()) for artifact in decoder.finish(sequences)]
-    return torch.stack(made)
+    requests = [GenerationRequest("generate", terms or None, sampling, seed + at) for at, terms in enumerate(asked)]
+    made = made_together(decoder, requests, batch)
+    return torch.stack([torch.from_numpy(artifact.array.T.copy()) for artifact in made])
 
 
 def manner_of(sampling: Sampling) -> Manner:

@@ -28,21 +28,29 @@ class MovingSprites:
 
     def which(self, index: int) -> np.ndarray:
         """The sprites of a clip, [together]."""
-        return self._draws(index).integers(0, len(self.sprites), self.together)
+        return self._scene(index)[0]
 
     def clip(self, index: int) -> np.ndarray:
         """uint8 [frames, side, side, 1]."""
-        draws = self._draws(index)
-        chosen = draws.integers(0, len(self.sprites), self.together)
+        chosen, paths = self._scene(index)
         canvas = np.zeros((self.frames, self.side, self.side), np.uint16)
         size = self.sprites.shape[1]
-        for sprite in self.sprites[chosen]:
-            for frame, (x, y) in zip(canvas, path(draws, self.side - size, self.frames), strict=True):
+        for sprite, places in zip(self.sprites[chosen], paths, strict=True):
+            for frame, (x, y) in zip(canvas, places, strict=True):
                 frame[y : y + size, x : x + size] += sprite
         return canvas.clip(0, 255).astype(np.uint8)[..., None]
 
-    def _draws(self, index: int) -> np.random.Generator:
-        return np.random.default_rng([self.seed, index])
+    def speed(self, index: int) -> float:
+        """Pixels a frame, the mean over sprites and time."""
+        _, paths = self._scene(index)
+        return float(np.linalg.norm(np.diff(np.array(paths), axis=1), axis=2).mean())
+
+    def _scene(self, index: int) -> tuple[np.ndarray, list[list[tuple[int, int]]]]:
+        """Its sprites, and where each of them is."""
+        draws = np.random.default_rng([self.seed, index])
+        chosen = draws.integers(0, len(self.sprites), self.together)
+        room = self.side - self.sprites.shape[1]
+        return chosen, [path(draws, room, self.frames) for _ in chosen]
 
 
 def path(draws: np.random.Generator, room: int, frames: int) -> list[tuple[int, int]]:
