@@ -14,6 +14,10 @@ from bench.magnet import quality as magnet_quality
 from bench.magnet import twin as magnet_twin
 from bench.mar import batching as mar_batching
 from bench.mar import newcomer, recap, runs, steps
+from bench.mcvd import diffusers as mcvd_diffusers
+from bench.mcvd import mixed as mcvd_mixed
+from bench.mcvd import quality as mcvd_quality
+from bench.mcvd import spade as mcvd_spade
 from bench.render import render
 from bench.results import Store
 
@@ -38,9 +42,15 @@ MAGNET: dict[str, Bench] = {
     "magnet-quality": magnet_quality,
     "magnet-twin": magnet_twin,
 }
-BENCHES = MASKGIT | MAR | MAGNET
+MCVD: dict[str, Bench] = {
+    "mcvd-spade": mcvd_spade,
+    "mcvd-mixed": mcvd_mixed,
+    "mcvd-quality": mcvd_quality,
+    "mcvd-diffusers": mcvd_diffusers,
+}
+BENCHES = MASKGIT | MAR | MAGNET | MCVD
 CHECKPOINT, MAR_CHECKPOINT = Path("checkpoints/maskgit-fashion"), Path("checkpoints/mar-fashion")
-MAGNET_CHECKPOINT = Path("checkpoints/magnet-loops")
+MAGNET_CHECKPOINT, MCVD_CHECKPOINT = Path("checkpoints/magnet-loops"), Path("checkpoints/mcvd-smmnist")
 
 
 def main() -> int:
@@ -65,6 +75,8 @@ def main() -> int:
             place = options.mar_checkpoint
         elif name in MAGNET:
             place = options.magnet_checkpoint
+        elif name in MCVD:
+            place = options.mcvd_checkpoint
         checkpoint = place if place.is_dir() else None
         load = machine.look()
         if load.busy and not options.force:
@@ -104,6 +116,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--magnet-checkpoint", type=Path, default=MAGNET_CHECKPOINT, help="the same, of the benches magnet-*"
     )
+    parser.add_argument("--mcvd-checkpoint", type=Path, default=MCVD_CHECKPOINT, help="the same, of the benches mcvd-*")
     parser.add_argument("--repeats", type=int, default=5, help="of every comparison, in turn")
     parser.add_argument("--seconds", type=float, default=4.0, help="of one HTTP measurement")
     parser.add_argument("--samples", type=int, default=1000, help="per setting of the quality sweeps")

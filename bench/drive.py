@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Seq
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,11 +24,14 @@ from service.engine.request import Ticket
 
 @dataclass
 class Driver:
-    """An engine with one model. Tickets are numbered: number i asks for condition i, counted round, with seed i."""
+    """An engine with one model. Tickets are numbered: number i has seed i, and asks for condition i, counted round, or
+    for what `asks` says.
+    """
 
     engine: Engine
     model: str
     conditions: Seq[Condition | None]
+    asks: Callable[[int, Sampling], GenerationRequest] | None = None
     numbers: Iterator[int] = field(default_factory=count)
 
     def run(self, sampling: Sampling, in_flight: int, images: int) -> float:
@@ -52,7 +55,8 @@ class Driver:
         """Submit a request of one image; its ticket's id."""
         number = next(self.numbers)
         condition = self.conditions[number % len(self.conditions)]
-        request = GenerationRequest("generate", condition, sampling, seed=number, plan=plan)
+        plain = GenerationRequest("generate", condition, sampling, seed=number, plan=plan)
+        request = plain if self.asks is None else self.asks(number, sampling)
         self.engine.submit(Ticket(str(number), self.model, request, progress=progress), mailbox)
         return str(number)
 
@@ -65,7 +69,11 @@ class Driver:
 
 @contextmanager
 def driver(
-    context: Context, directory: Path, policy: Policy | None = None, warm: Sampling | None = None
+    context: Context,
+    directory: Path,
+    policy: Policy | None = None,
+    warm: Sampling | None = None,
+    asks: Callable[[int, Sampling], GenerationRequest] | None = None,
 ) -> Iterator[Driver]:
     """An engine over one checkpoint, with the policy of the device unless one is given.
 
@@ -77,7 +85,7 @@ def driver(
     engine = Engine(catalogue, chosen, context.device, context.dtype, context.threads).start()
     try:
         conditions: Seq[Condition | None] = range(len(entry.spec.classes)) or [(0, 1)]
-        made = Driver(engine, entry.spec.id, conditions)
+        made = Driver(engine, entry.spec.id, conditions, asks)
         made.run(warm or entry.spec.sampling, 2, 2)
         yield made
     finally:

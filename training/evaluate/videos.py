@@ -62,6 +62,10 @@ class Scene:
     def __len__(self) -> int:
         return len(self.made)
 
+    def seen(self, made: np.ndarray) -> np.ndarray:
+        """`made` behind the frames shown."""
+        return np.concatenate([self.past, made], axis=1)
+
 
 def closeness(made: np.ndarray, real: np.ndarray) -> tuple[Tensor, Tensor]:
     """PSNR in dB and SSIM, float64 [N] each, of clips uint8 [N, n, S, S, 1]: PSNR of the mean squared error of all
@@ -134,7 +138,7 @@ def clip_scores(
     longer = BLOCKS * block
     scene = Scene.draw(clips, judges.labels, first, count, (past, longer))
     theirs = watched(judges.watcher, scene.others[:, : past + longer])
-    own = watched(judges.watcher, np.concatenate([scene.past, scene.made], axis=1))
+    own = watched(judges.watcher, scene.seen(scene.made))
     floor = {"fvd_own_floor": frechet_distance(own, theirs)}
 
     if "prediction" in footage.tasks:
