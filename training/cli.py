@@ -161,6 +161,42 @@ def sound(
 
 
 @app.command()
+def video(
+    data: Annotated[Path, typer.Option(help="Folder of MP4, MOV, WebM, MKV, AVI or GIF files.")],
+    out: Annotated[Path, typer.Option(help="Run directory; OUT/checkpoint is what the service reads.")],
+    size: Annotated[
+        int, typer.Option(help="Pixels a side: 32, 64 or 128. Frames lose what is beside their middle.")
+    ] = 64,
+    colour: Annotated[bool, typer.Option("--colour/--grey", help="What frames become.")] = True,
+    fps: Annotated[float, typer.Option(help="Frames a second that are looked at; 0 for all.")] = 0.0,
+    recipe: Annotated[str, typer.Option(help="Recipe to fill in, or a TOML file of your own.")] = "video",
+    change: Annotated[
+        list[str] | None, typer.Option("--set", help="Override a recipe value: --set video.train.steps=5000")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is there.")] = False,
+    licence: Annotated[str, typer.Option(help="Of the videos, for the model card.")] = "unknown",
+    credit: Annotated[str, typer.Option(help="Whom to name, for the model card.")] = "",
+    resume: Annotated[bool, typer.Option("--resume/--fresh", help="Continue what is there, or delete it.")] = True,
+    device: Annotated[str, typer.Option(help="cpu, or auto for what accelerate finds.")] = "cpu",
+    threads: Annotated[int, typer.Option(help="CPU threads; 0 leaves torch's choice.")] = 0,
+) -> None:
+    """Train a generator on a folder of your own videos.
+
+    It learns to predict, to go back, to fill in and to dream, from every stretch of frames that is long enough. An
+    interrupted run goes on; from the first save on the directory can be served:
+
+        maskserve serve --models OUT
+    """
+    from training.commands.video import train_videos
+    from training.videos_job import VideosJob
+
+    if threads:
+        torch.set_num_threads(threads)
+    job = VideosJob(data, out, size, colour, fps, recipe, dict(map(_pair, change or [])), licence, credit)
+    train_videos(job, Where(out, resume=resume, device=device), dry_run)
+
+
+@app.command()
 def evaluate(
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint directory.")],
     data: Annotated[

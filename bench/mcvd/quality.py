@@ -58,8 +58,9 @@ def measure(context: Context, decoder: MCVDDecoder, judges: Judges, clips: Movin
         f"{decoder.spec.id}: {footage.past} -> {longer} frames, {count} clips",
         COLUMNS,
         note=f"The best of {TRIALS} trials, and the first of them. Of real clips the digits in frame {footage.block} "
-        f"are read in {read(judges, scene.made, footage.block - 1, scene.digits):.1f} %; FVD-own of real clips among each "
-        f"other is {frechet_distance(own, theirs):.2f}. Seconds include nothing but the decoder, 16 clips together.",
+        f"are read in {read(judges, scene.made, footage.block - 1, scene.digits):.1f} %; FVD-own of real clips among "
+        f"each other is {frechet_distance(own, theirs):.2f}. Seconds include nothing but the decoder, 16 clips "
+        "together.",
     )
     for values in SETTINGS[:2] if context.quick else SETTINGS:
         sampling = replace(decoder.spec.sampling, **values)

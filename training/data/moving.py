@@ -2,16 +2,18 @@
 1802.07687), drawn on the fly. A clip follows from (seed, index) alone.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
 
 FASTEST = 4  # pixels a frame
+PALE = (170.0, 250.0)  # of a ground's colours
 
 
 @dataclass(frozen=True)
-class MovingSprites:
-    """Clips of `frames` frames of side x side pixels, in which `together` of `sprites` uint8 [N, h, h] are added up.
+class Moving(ABC):
+    """Clips of `frames` frames of side x side pixels, in which `together` of `sprites` uint8 [N, h, h, ...] move.
 
     `count` is how many clips there are for who wants to number them.
     """
@@ -26,13 +28,34 @@ class MovingSprites:
     def __len__(self) -> int:
         return self.count
 
+    @abstractmethod
+    def clip(self, index: int) -> np.ndarray:
+        """uint8 [frames, side, side, C]."""
+
     def which(self, index: int) -> np.ndarray:
         """The sprites of a clip, [together]."""
-        return self._scene(index)[0]
+        return self.scene(index)[0]
+
+    def speed(self, index: int) -> float:
+        """Pixels a frame, the mean over sprites and time."""
+        _, paths = self.scene(index)
+        return float(np.linalg.norm(np.diff(np.array(paths), axis=1), axis=2).mean())
+
+    def scene(self, index: int) -> tuple[np.ndarray, list[list[tuple[int, int]]]]:
+        """Its sprites, and where each of them is in every frame."""
+        draws = np.random.default_rng([self.seed, index])
+        chosen = draws.integers(0, len(self.sprites), self.together)
+        room = self.side - self.sprites.shape[1]
+        return chosen, [path(draws, room, self.frames) for _ in chosen]
+
+
+@dataclass(frozen=True)
+class MovingSprites(Moving):
+    """Grey sprites [N, h, h] that are added up."""
 
     def clip(self, index: int) -> np.ndarray:
         """uint8 [frames, side, side, 1]."""
-        chosen, paths = self._scene(index)
+        chosen, paths = self.scene(index)
         canvas = np.zeros((self.frames, self.side, self.side), np.uint16)
         size = self.sprites.shape[1]
         for sprite, places in zip(self.sprites[chosen], paths, strict=True):
@@ -40,17 +63,23 @@ class MovingSprites:
                 frame[y : y + size, x : x + size] += sprite
         return canvas.clip(0, 255).astype(np.uint8)[..., None]
 
-    def speed(self, index: int) -> float:
-        """Pixels a frame, the mean over sprites and time."""
-        _, paths = self._scene(index)
-        return float(np.linalg.norm(np.diff(np.array(paths), axis=1), axis=2).mean())
 
-    def _scene(self, index: int) -> tuple[np.ndarray, list[list[tuple[int, int]]]]:
-        """Its sprites, and where each of them is."""
-        draws = np.random.default_rng([self.seed, index])
-        chosen = draws.integers(0, len(self.sprites), self.together)
-        room = self.side - self.sprites.shape[1]
-        return chosen, [path(draws, room, self.frames) for _ in chosen]
+@dataclass(frozen=True)
+class MovingPictures(Moving):
+    """Sprites with colour and alpha [N, h, h, 4], the later before the former, over a pale ground of one colour."""
+
+    def clip(self, index: int) -> np.ndarray:
+        """uint8 [frames, side, side, 3]."""
+        chosen, paths = self.scene(index)
+        ground = np.random.default_rng([self.seed, index, 1]).uniform(*PALE, 3)
+        canvas = np.broadcast_to(ground, (self.frames, self.side, self.side, 3)).copy()
+        size = self.sprites.shape[1]
+        for sprite, places in zip(self.sprites[chosen], paths, strict=True):
+            colour, share = sprite[..., :3], sprite[..., 3:] / 255.0
+            for frame, (x, y) in zip(canvas, places, strict=True):
+                under = frame[y : y + size, x : x + size]
+                under += share * (colour - under)
+        return canvas.round().astype(np.uint8)
 
 
 def path(draws: np.random.Generator, room: int, frames: int) -> list[tuple[int, int]]:
