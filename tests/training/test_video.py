@@ -9,13 +9,15 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from models.catalogue import Catalogue
 from models.mcvd.config import MCVDConfig
 from models.mcvd.network import MCVD
 from training.data.digits import SIDE, load_digits
+from training.data.emoji import load_emoji
 from training.data.fashion import MissingDataError
-from training.data.moving import FASTEST, MovingSprites, path
+from training.data.moving import FASTEST, MovingPictures, MovingSprites, path
 from training.objectives.noise import NoiseTask
 from training.objectives.task import StepContext
 from training.randomness import generator_of
@@ -78,7 +80,7 @@ def test_what_clips_must_be(digits: Path) -> None:
     sizes = MCVDConfig.preset("smmnist-general")
     material = load_clips("smmnist", "train", sizes, digits)
     assert material.clips.clip(0).shape == (15, 64, 64, 1) and material.source.licence == "MIT"
-    with pytest.raises(ValueError, match="channels is 1, not 3"):
+    with pytest.raises(ValueError, match="have 1 colours"):
         load_clips("smmnist", "train", replace(sizes, channels=3), digits)
     with pytest.raises(ValueError, match="leaves no room"):
         load_clips("smmnist", "train", replace(sizes, resolution=32), digits)
@@ -128,3 +130,35 @@ def test_a_resumed_run_is_the_undisturbed_one(tmp_path: Path) -> None:
     run_recipe(recipe, Where(tmp_path / "b", stop_at=2))
     parts = run_recipe(recipe, Where(tmp_path / "b"))
     assert (whole / "model.safetensors").read_bytes() == (parts / "model.safetensors").read_bytes()
+
+
+def test_pictures_move_over_a_pale_ground() -> None:
+    sprites = np.zeros((2, 4, 4, 4), np.uint8)
+    sprites[..., 0], sprites[..., 3] = 255, 255
+    sprites[:, 0, 0, 3] = 0  # a hole
+    clips = MovingPictures(sprites, side=16, frames=5, seed=3, together=1)
+    clip = clips.clip(7)
+    assert clip.shape == (5, 16, 16, 3) and clip.dtype == np.uint8
+    red = (clip == (255, 0, 0)).all(axis=-1)
+    assert (red.sum(axis=(1, 2)) == 15).all(), "a sprite of 16 pixels with a hole"
+    ground = clip[~red]
+    assert len(np.unique(ground, axis=0)) == 1 and ground.min() >= 170
+
+
+def test_emoji_are_read_and_some_are_held_back(tmp_path: Path) -> None:
+    with pytest.raises(MissingDataError, match="npm pack"):
+        load_emoji("train", tmp_path, 28)
+    place = tmp_path / "package" / "img" / "google" / "64"
+    place.mkdir(parents=True)
+    for at in range(20):
+        picture = np.zeros((64, 64, 4), np.uint8)
+        picture[16:48, 16:48] = (10 * at, 0, 0, 255)
+        Image.fromarray(picture).save(place / f"{at:02}.png")
+    train, test = (load_emoji(split, tmp_path, 28) for split in ("train", "test"))
+    assert train.shape == (18, 28, 28, 4) and test.shape == (2, 28, 28, 4)
+    assert test[:, 14, 14].tolist() == [[0, 0, 0, 255], [100, 0, 0, 255]]
+    colours = replace(TINY, resolution=64, channels=3)
+    material = load_clips("emoji", "train", colours, tmp_path)
+    assert material.clips.clip(0).shape == (TINY.past + TINY.frames + TINY.future, 64, 64, 3)
+    with pytest.raises(ValueError, match="have 3 colours"):
+        load_clips("emoji", "train", replace(colours, channels=1), tmp_path)
