@@ -130,7 +130,7 @@ async def video_content(
 ) -> Response:
     """The file, its middle frame as WebP, or its frames side by side as JPEG."""
     services, context = services_of(request), context_of(request)
-    if id.startswith(VIDEO.prefix):
+    if id.startswith(f"{VIDEO.prefix}_"):
         result = await services.results.result(VIDEO.prefix, id, context.owner)
         if result is None:
             raise ApiError(404, "There is no such result (any more).", "video_not_found", "id")

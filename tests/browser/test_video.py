@@ -166,7 +166,7 @@ def test_what_is_refused_is_said_at_its_field(playground: Playground) -> None:
     playground.expected.append("400")
     page = open_view(playground, "prediction")
     page.locator("#v-generate").click()
-    expect(page.locator("#v-problem")).to_contain_text("clip")
+    expect(page.locator("#v-problem")).to_contain_text("needs 3 frames")
     expect(page.locator("#v-before")).to_have_attribute("aria-invalid", "true")
 
 
