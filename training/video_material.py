@@ -58,7 +58,8 @@ def load_clips(name: str, split: str, sizes: MCVDConfig, data_dir: Path | None) 
         raise ValueError(f"clips {name!r} are not one of {', '.join(known)}")
     clips, channels, source = known[name]()
     if sizes.channels != channels:
-        raise ValueError(f"the clips {name!r} have {channels} colours: network.channels is {channels}, not {sizes.channels}")
+        said = f"network.channels is {channels}, not {sizes.channels}"
+        raise ValueError(f"the clips {name!r} have {channels} colours: {said}")
     if sizes.resolution <= clips.sprites.shape[1]:
         raise ValueError(
             f"network.resolution {sizes.resolution} leaves no room to move in {clips.sprites.shape[1]} pixels"
