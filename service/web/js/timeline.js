@@ -31,7 +31,7 @@ export function drawTimeline(canvas, shown, backwards, at, range) {
   context.fillStyle = colour("ink");
   context.fillRect((at + 0.5) * unit - 1, 0, 2, height);
   if (!range) return;
-  context.globalAlpha = 0.3;
+  context.globalAlpha = 0.2;
   context.fillStyle = colour("accent");
   context.fillRect(range[0] * unit, 0, (range[1] + 1 - range[0]) * unit, height);
 }
