@@ -29,10 +29,11 @@ SHAPES = DataSource(name="shapes that move, drawn in code", licence="Apache-2.0"
 
 @dataclass(frozen=True)
 class VideoMaterial:
-    """What is trained on, and what the checkpoint says of it."""
+    """What is trained on, and what the checkpoint says of it. mark: what a run that goes on must find again."""
 
     clips: ClipSet
     source: DataSource
+    mark: str
 
 
 def load_clips(name: str, split: str, sizes: MCVDConfig, data_dir: Path | None) -> VideoMaterial:
@@ -64,4 +65,4 @@ def load_clips(name: str, split: str, sizes: MCVDConfig, data_dir: Path | None) 
         raise ValueError(
             f"network.resolution {sizes.resolution} leaves no room to move in {clips.sprites.shape[1]} pixels"
         )
-    return VideoMaterial(clips, source)
+    return VideoMaterial(clips, source, source.name)

@@ -76,5 +76,5 @@ def run(job: VideosJob, recipe: Recipe, data: PreparedVideos, where: Where) -> P
         name=f"{len(data.lengths)} videos of a folder", licence=job.licence, credit=job.credit or "unknown"
     )
     window = stage.network.past + stage.network.frames + stage.network.future
-    material = VideoMaterial(FilmClips(data.frames, data.lengths, window), source)
+    material = VideoMaterial(FilmClips(data.frames, data.lengths, window), source, data.mark)
     return train_video_generator(recipe, stage, material, where, accelerator)

@@ -28,13 +28,14 @@ NOTE = (
 
 def run(context: Context) -> None:
     sizes = MCVDConfig.preset(SMALLEST if context.quick else PRESET)
-    network, theirs = random_network(sizes), _unet(sizes)
+    placed = {"device": context.device, "dtype": getattr(torch, context.dtype)}
+    network, theirs = random_network(sizes).to(**placed), _unet(sizes).to(**placed)
     table = Table(
         f"{sizes.resolution} pixels: {_millions(network):.1f} M parameters, diffusers {_millions(theirs):.1f} M",
         ["clips", "ours, s", "diffusers, s", "diffusers / ours"],
         note=NOTE,
     )
-    stepper, steps = ClipStepper(network), 2 if context.quick else STEPS
+    stepper, steps = ClipStepper(network, device=context.device), 2 if context.quick else STEPS
     for count in TOGETHER[:1] if context.quick else TOGETHER:
         mine, other = _ours(stepper, count, steps), _loop(theirs, sizes, count, steps)
         mine(), other()
@@ -61,12 +62,14 @@ def _loop(network: Any, sizes: MCVDConfig, count: int, steps: int) -> Callable[[
     scheduler = _diffusers().DDPMScheduler(beta_start=1e-4, beta_end=0.02, clip_sample=True)
     scheduler.set_timesteps(steps)
     side = sizes.resolution
-    shown = torch.zeros(count, sizes.shown_channels, side, side)
+    shown = torch.zeros(count, sizes.shown_channels, side, side, device=network.device, dtype=network.dtype)
 
     @torch.inference_mode()
     def loop() -> None:
-        generator = torch.Generator().manual_seed(0)
-        x = torch.randn(count, sizes.block_channels, side, side, generator=generator)
+        generator = torch.Generator(network.device).manual_seed(0)
+        x = torch.randn(
+            count, sizes.block_channels, side, side, generator=generator, device=network.device, dtype=network.dtype
+        )
         for t in scheduler.timesteps:
             noise = network(torch.cat([x, shown], dim=1), t).sample
             x = scheduler.step(noise, t, x, generator=generator).prev_sample

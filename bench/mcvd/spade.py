@@ -43,7 +43,9 @@ def run(context: Context) -> None:
         _add(context, table, "a call", rows, *_calls(context, network, rows), _kept(network))
     for steps in (2,) if context.quick else STEPS:
         repeats = 1 if steps == STEPS[-1] else context.repeats
-        every, kept = partial(_block, _Forgetful(network), steps), partial(_block, ClipStepper(network), steps)
+        every, kept = (
+            partial(_block, kind(network, device=context.device), steps) for kind in (_Forgetful, ClipStepper)
+        )
         _add(context, table, f"a block of {steps} steps", 1, every, kept, _kept(network), repeats)
     context.add(table)
 
@@ -97,6 +99,8 @@ class _Forgetful(ClipStepper):
     def step(self, clips: list[Clip]) -> None:  # type: ignore[override]
         for clip in clips:
             assert clip.block is not None
+            if clip.block.call == 0:  # `begin` has just done it
+                continue
             self.network.condition(clip.block.condition.frames, clip.block.condition.past_shown)
         super().step(clips)
 

@@ -22,14 +22,15 @@ from service.media.pool import MediaPool
 from service.media.tags import make_tags
 from service.packed import pack, unpack
 
-ID = re.compile(r"([a-z]{3})_([0-9a-f]{24})_(\d{1,2})")
-FILE = re.compile(r"(req_[0-9a-f]{24})/[a-z]+-(\d{1,2})\.[a-z0-9]{3,4}")
+ID = re.compile(r"([a-z]{3})_([0-9a-f]{24})_([0-9]{1,2})")
+FILE = re.compile(r"(req_[0-9a-f]{24})/[a-z]+-([0-9]{1,2})\.[a-z0-9]{3,4}")
 
 
 @dataclass(frozen=True)
 class Result:
     """media: pixels uint8 [H, W, C], audio float32 [N, C] or frames uint8 [N, H, W, C] as delivered; tokens: what
-    `model` made them from; output: how it was delivered (`Medium.output_note`); tags: those of its file.
+    `model` made them from; output: how it was delivered (`Medium.output_note`); tags: those of its file; prefix: of ids
+    of its medium, none of older ones.
     """
 
     model: str
@@ -39,6 +40,7 @@ class Result:
     tokens: np.ndarray
     output: Mapping[str, Any]
     tags: Mapping[str, Any] | None = None
+    prefix: str = ""
 
     def pack(self) -> bytes:
         return pack({**vars(self), "understood": vars(self.understood)})
@@ -87,7 +89,9 @@ class Results:
         media, file = await self.pool.run(_render, job.output, event.artifact, tags)
         understood = Understood(job.ticket.request.condition, job.understood or "")
         note = job.medium.output_note(job.output)
-        return Result(job.spec.id, job.ticket.owner, understood, media, event.artifact.tokens, note, tags), file
+        return Result(
+            job.spec.id, job.ticket.owner, understood, media, event.artifact.tokens, note, tags, job.medium.prefix
+        ), file
 
     async def _try_to_keep(self, key: str, content: bytes) -> None:
         try:
@@ -114,9 +118,20 @@ class Results:
         kept = await self.store.get(_result_key(request, sample))
         if kept is not None:
             result = Result.unpack(kept)
-            return result if result.owner == owner else None
-        found = await self._again(request, sample, owner=owner)
-        return found[0] if found else None
+        else:
+            found = await self._again(request, sample, owner=owner)
+            if found is None:
+                return None
+            result, _ = found
+        return result if result.owner == owner and result.prefix in (prefix, "") else None
+
+    async def once(self, key: str, make: Callable[[], bytes]) -> bytes:
+        """A file that is made where it is not kept, and kept. Raises StoreAway."""
+        kept = await self.store.get(key)
+        if kept is None:
+            kept = await self.pool.run(make)
+            await self._try_to_keep(key, kept)
+        return kept
 
     async def forget(self, known: Known, medium: Medium) -> None:
         """All that is kept of a request. Raises StoreAway."""

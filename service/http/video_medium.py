@@ -76,6 +76,7 @@ class VideoMedium:
             b64_json=b64encode(file).decode(),
             created_at=int(time.time()),
             partial_video_index=event.index,
+            task=job.ticket.request.clip_task or "",
             done=cast(int, event.artifact.extra.get("done", 0)),
             step=event.step,
             steps_total=event.steps_total,

@@ -81,7 +81,7 @@ def output_for(spec: DecoderSpec, options: VideoOptions, steps: int, frames: int
     if (options.n or 1) > 1:
         raise invalid("A video is one: n is 1.", "n")
     width, height = spec.size
-    scale = _scale(spec, options.size or "auto")
+    scale = scale_for(spec.id, spec.size, options.size or "auto")
     return VideoOutput(
         format=options.output_format or "mp4",
         fps=fps,
@@ -94,14 +94,15 @@ def output_for(spec: DecoderSpec, options: VideoOptions, steps: int, frames: int
     )
 
 
-def _scale(spec: DecoderSpec, size: str) -> int:
-    width, height = spec.size
+def scale_for(model: str, own: tuple[int, int], size: str) -> int:
+    """How often pixels are repeated along both sides. Raises ApiError 400 for what is no multiple of the `own` size."""
+    width, height = own
     if size == "auto":
         return 1
     asked = re.fullmatch(r"(\d{1,5})x(\d{1,5})", size)
     scale = int(asked[1]) // width if asked else 0
     if asked is None or scale < 1 or (int(asked[1]), int(asked[2])) != (scale * width, scale * height):
-        raise invalid(f"{spec.id} makes videos of size auto, {width}x{height} or a whole multiple of it.", "size")
+        raise invalid(f"{model} makes videos of size auto, {width}x{height} or a whole multiple of it.", "size")
     if max(width, height) * scale > LARGEST_SIDE:
         raise invalid(f"Sides are at most {LARGEST_SIDE}.", "size")
     return scale

@@ -32,7 +32,7 @@ class VideoDescribed(BaseModel):
 class VideoHistory(BaseModel):
     id: str = Field(description="Names this result as `video_id` for a while.")
     seed: int
-    task: str
+    task: str = Field(description="What was made of the frames given; an edit chooses it.")
     plan: str = Field(description="Frames that every network call finished; `99*0,5` is a block of 100 steps.")
     block_steps: list[int] = Field(description="The executed steps; send them back to repeat the video.")
     steps: Steps
@@ -125,6 +125,7 @@ class PartialVideo(VideoDescribed, Told):
     b64_json: str
     created_at: int
     partial_video_index: int
+    task: str
     done: int = Field(description="Frames that were made and will not change; they come first (with task=past, last).")
     step: int
     steps_total: int

@@ -27,7 +27,7 @@ from service.http.openapi import (
     video_extension_body,
 )
 from service.http.services import Services, services_of
-from service.http.video_files import Variant, render
+from service.http.video_files import Asked, Variant, rendered
 from service.http.video_jobs import Files, VideoMaker
 from service.http.video_medium import VIDEO
 from service.http.video_output import VideoOutput
@@ -127,24 +127,27 @@ async def video_content(
     id: Annotated[str, Path(description="Of a video, or of a result (`vid_...`), as streams name it.")],
     variant: Variant = "video",
     format: Annotated[VideoFormat | None, Query(description="Another one than was asked for: the same frames.")] = None,
+    size: Annotated[str | None, Query(max_length=32, description="The same of the size.")] = None,
 ) -> Response:
     """The file, its middle frame as WebP, or its frames side by side as JPEG."""
     services, context = services_of(request), context_of(request)
+    asked = Asked(variant, format, size)
     if id.startswith(f"{VIDEO.prefix}_"):
+        name = id
         result = await services.results.result(VIDEO.prefix, id, context.owner)
         if result is None:
             raise ApiError(404, "There is no such result (any more).", "video_not_found", "id")
     else:
         known, told = await _video(services, context, id)
         refuse_unfinished(known, told)
-        if variant == "video" and format is None:
+        if asked == Asked():
             file = await services.kind_of(known).file(known, 0)
             return Response(file.content, media_type=file.media_type, headers=file.headers)
-        job = await services.kind_of(known).job_of(known)
-        result = await services.results.result(VIDEO.prefix, result_id(job, 0), context.owner)
+        name = result_id(await services.kind_of(known).job_of(known), 0)
+        result = await services.results.result(VIDEO.prefix, name, context.owner)
         if result is None:
             raise ApiError(404, "The result is not kept any more.", "result_expired")
-    file = await services.pool.run(render, result, id, variant, format)
+    file = await rendered(services, result, name, asked)
     return Response(file.content, media_type=file.media_type, headers=file.headers)
 
 

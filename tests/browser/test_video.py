@@ -134,7 +134,7 @@ def test_frames_are_chosen_by_dragging_and_looked_at_by_the_slider(playground: P
         card.get_by_label("Frame", exact=True).evaluate(
             "(e, v) => { e.value = v; e.dispatchEvent(new Event('input')); }", frame
         )
-        expect(card.locator(".player output")).to_have_text(f"frame {frame} of 6")
+        expect(card.locator(".player .where")).to_have_text(f"frame {frame} of 6")
         pictures.append(playground.pixels(card.locator("canvas.screen")))
     assert len(pictures[0]) == 4 * SIDE * SIDE and pictures[0] != pictures[1]
 

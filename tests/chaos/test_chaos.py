@@ -5,14 +5,17 @@ import random
 import signal
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+from zipfile import ZipFile
 
 import httpx2
 import pytest
 
 from tests.chaos.team import Team
 
+T = TypeVar("T")
 pytestmark = pytest.mark.timeout(600)
 LONG = {"prompt": "sneaker", "n": 4, "num_inference_steps": 48, "output_format": "png"}
 
@@ -35,9 +38,26 @@ def steps_of(two: Team) -> int:
     return max((int(step) for step, over in found if step and not over), default=0)
 
 
+def film(two: Team, **body: Any) -> tuple[bytes, dict[str, Any]]:
+    """A video's file, and how it was made."""
+    answer = httpx2.post(f"{two.url}/v1/videos", json=body, timeout=120)
+    assert answer.status_code == 200, answer.text
+    video: dict[str, Any] = answer.json()
+    while video["status"] not in ("completed", "failed"):
+        time.sleep(0.05)
+        video = httpx2.get(f"{two.url}/v1/videos/{video['id']}", timeout=60).json()
+    assert video["status"] == "completed", video
+    content = httpx2.get(f"{two.url}/v1/videos/{video['id']}/content?format=zip", timeout=60)
+    return content.content, video["result"]["data"][0]
+
+
 def begun(two: Team, pool: ThreadPoolExecutor, until: int = 3, **body: Any) -> "Future[httpx2.Response]":
     """A request that has made some steps."""
-    asked = pool.submit(two.ask, **body)
+    return started(two, pool.submit(two.ask, **body), until)
+
+
+def started(two: Team, asked: "Future[T]", until: int) -> "Future[T]":
+    """It, once it has saved so many steps."""
     end = time.monotonic() + 60
     while steps_of(two) < until:
         assert not asked.done() and time.monotonic() < end, "it was over too soon"
@@ -54,12 +74,12 @@ def undisturbed(two: Team) -> list[bytes]:
     "asked_for",
     [
         {"model": "maskgit-fashion"},
-        {"model": "mar-fashion"},
+        {"model": "mar-fashion", "n": 2, "num_inference_steps": 24},
         {"model": "magnet-loops", "what": "audio", "prompt": "flute loop, 96 bpm", "output_format": "wav"},
     ],
     ids=lambda asked_for: asked_for["model"],
 )
-def test_a_killed_workers_request_goes_on_elsewhere_with_the_same_bytes(two: Team, asked_for: dict[str, str]) -> None:
+def test_a_killed_workers_request_goes_on_elsewhere_with_the_same_bytes(two: Team, asked_for: dict[str, Any]) -> None:
     body = {**LONG, **asked_for, "seed": 5}
     undisturbed = pictures(two.ask(**body))
     with ThreadPoolExecutor(1) as pool:
@@ -73,6 +93,28 @@ def test_a_killed_workers_request_goes_on_elsewhere_with_the_same_bytes(two: Tea
     assert resumed(answer) > 0
     assert time.monotonic() - killed < 60
     two.start_worker()
+
+
+@pytest.mark.parametrize("block", [0, 1], ids=["in the first block", "in the second"])
+def test_a_killed_workers_video_goes_on_elsewhere_with_the_same_frames(two: Team, block: int) -> None:
+    """States are saved at every eighth call of a block, and behind it."""
+    body = {"model": "mcvd-smmnist", "task": "unconditional", "frames": 10, "num_inference_steps": 40, "seed": 5}
+    undisturbed, _ = film(two, **body)
+    with ThreadPoolExecutor(1) as pool:
+        asked = started(two, pool.submit(film, two, **body), until=40 * block + 10)
+        for worker in list(two.workers):
+            two.kill(worker)
+        two.start_worker()
+        again, made = asked.result()
+    assert frames_of(again) == frames_of(undisturbed)
+    assert made["resumed_from_step"] >= 40 * block + 8
+    two.start_worker()
+
+
+def frames_of(archive: bytes) -> dict[str, bytes]:
+    """PNGs by name: the tags beside them say how they came about."""
+    with ZipFile(BytesIO(archive)) as folder:
+        return {name: folder.read(name) for name in folder.namelist() if name.endswith(".png")}
 
 
 def test_a_paused_worker_publishes_nothing_when_it_wakes(two: Team, undisturbed: list[bytes]) -> None:

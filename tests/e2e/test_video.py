@@ -206,9 +206,14 @@ def test_a_result_comes_in_other_formats(live: Live) -> None:
         assert np.array_equal(frames_of(answer.content), frames_of(file))
         with ZipFile(BytesIO(answer.content)) as folder:
             assert json.loads(folder.read("tags.json"))["seed"] == 3
-    assert httpx2.get(f"{live.url}/v1/videos/{video['id']}/content?format=avi").status_code == 400
-    missing = httpx2.get(f"{live.url}/v1/videos/vid_{24 * '0'}_0/content")
-    assert (missing.status_code, missing.json()["error"]["code"]) == (404, "video_not_found")
+    large = httpx2.get(f"{live.url}/v1/videos/{video['id']}/content?format=zip&size=48x48")
+    assert np.array_equal(frames_of(large.content), frames_of(file).repeat(3, axis=1).repeat(3, axis=2))
+    for wrong in ("format=avi", "size=20x20", "size=100000x100000", "variant=thumbnail&format=gif"):
+        answer = httpx2.get(f"{live.url}/v1/videos/{video['id']}/content?{wrong}")
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, wrong.split("&")[-1].split("=")[0])
+    for name in (f"vid_{24 * '0'}_0", video["result"]["data"][0]["id"][:-1] + "\u0660"):
+        missing = httpx2.get(f"{live.url}/v1/videos/{name}/content")
+        assert (missing.status_code, missing.json()["error"]["code"]) == (404, "video_not_found")
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_every_recipe_reads_and_is_listed() -> None:
     assert all(name in listed.output for name in recipe_names())
     for name in recipe_names():
         recipe = read_recipe(name)
-        assert recipe.tokenizer or recipe.generator or recipe.codec or recipe.sound
+        assert recipe.tokenizer or recipe.generator or recipe.codec or recipe.sound or recipe.video
 
 
 def test_overrides_are_typed() -> None:

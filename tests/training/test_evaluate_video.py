@@ -91,7 +91,7 @@ def test_judges_learn_what_tells_sprites_apart() -> None:
     sprites[0, 8:14], sprites[1, :, 8:14] = 255, 255
     labels = np.array([2, 5])
     clips = MovingSprites(sprites, 64, 1, seed=0, together=1)
-    reader = fit_reader(clips, labels, steps=60)
+    reader = fit_reader(clips, labels, steps=40)
     seen = np.stack([clips.clip(100_000 + at)[0] for at in range(40)])
     wanted = torch.zeros(40, CLASSES, dtype=torch.bool)
     for at in range(40):

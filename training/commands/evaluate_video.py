@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from safetensors.torch import save_file
@@ -25,6 +26,7 @@ from training.progress import counted
 from training.video_material import DIGIT_SIDE, DIGITS, SEEDS
 
 JUDGES = "judges"
+VERSION = 1  # of how they are trained
 SEED = 3  # of the clips that the judges learn from
 
 
@@ -62,12 +64,14 @@ def measure_video(what: Watching) -> dict[str, Any]:
     scores: dict[str, Any] = {
         "count": what.count,
         "seed": what.seed,
+        "trials": what.trials,
         "sampling": {name: value for name, value in asdict(sampling).items() if name in decoder.spec.parameters},
     }
     with counted("clips", None) as tell:
         studio = Studio(decoder, sampling, what.seed, tell)
         made = {}
-        for task, numbers, whole in clip_scores(studio, clips, judges, what.count, what.trials, first=what.seed):
+        first = 2 * what.seed * what.count
+        for task, numbers, whole in clip_scores(studio, clips, judges, what.count, what.trials, first):
             scores[task], made[task] = numbers, whole
     if what.out is not None:
         what.out.write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
@@ -80,16 +84,20 @@ def judges_in(place: Path, resolution: int, frames: int) -> Judges:
     """Trained once on the digits of training, and kept beside them; `frames` of a clip are watched."""
     digits = load_digits("train", place)
     labels = load_digits("test", place).labels
-    known = place / JUDGES / f"{resolution}-{frames}"
+    known = place / JUDGES / f"{VERSION}-{resolution}-{frames}"
     if not known.is_dir():
         clips = _drawn("train", resolution, frames, SEED, place)
         with counted("the network that reads digits", READER_STEPS) as tell:
             reader = fit_reader(replace(clips, frames=1), digits.labels, tell=tell)
         with counted("the network that watches clips", WATCHER_STEPS) as tell:
             watcher = fit_watcher(clips, digits.labels, tell=tell)
-        for name, network in {"reader": reader, "watcher": watcher}.items():
-            (known / name).mkdir(parents=True)
-            save_file(network.state_dict(), known / name / "model.safetensors")
+        known.parent.mkdir(exist_ok=True)
+        with TemporaryDirectory(dir=known.parent) as scratch:
+            whole = Path(scratch) / known.name
+            for name, network in {"reader": reader, "watcher": watcher}.items():
+                (whole / name).mkdir(parents=True)
+                save_file(network.state_dict(), whole / name / "model.safetensors")
+            whole.rename(known)
     reader, watcher = Reader(), Watcher()
     reader.load_state_dict(load_state(known / "reader"))
     watcher.load_state_dict(load_state(known / "watcher"))

@@ -8,7 +8,7 @@ from PIL import Image
 from training.data.fashion import MissingDataError
 
 INSIDE = Path("package", "img", "google", "64")  # where `tar xzf` puts them
-EVERY = 10  # of which one is for tests
+EVERY = 10  # of which one is for tests: with all its tones of skin and its companions
 
 
 def load_emoji(split: str, data_dir: Path | None, side: int) -> np.ndarray:
@@ -17,13 +17,19 @@ def load_emoji(split: str, data_dir: Path | None, side: int) -> np.ndarray:
     Raises MissingDataError where there is no folder of them in `data_dir`.
     """
     files = _files(data_dir)
-    chosen = [file for at, file in enumerate(files) if (at % EVERY == 0) == (split == "test")]
+    kinds = {kind: at for at, kind in enumerate(dict.fromkeys(map(_kind, files)))}
+    chosen = [file for file in files if (kinds[_kind(file)] % EVERY == 0) == (split == "test")]
     sprites = []
     for file in chosen:
         with Image.open(file) as picture:
             small = picture.convert("RGBa").resize((side, side), Image.Resampling.BOX)  # alpha weighs colours
             sprites.append(np.asarray(small.convert("RGBA")))
     return np.stack(sprites)
+
+
+def _kind(file: Path) -> str:
+    """Its first code point."""
+    return file.stem.split("-")[0]
 
 
 def _files(data_dir: Path | None) -> list[Path]:

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".gif", ".mpg", ".mpeg"})
-MOST_FRAMES = 20_000  # of one file
+MOST_FRAMES = 20_000  # of one file, from its beginning
 LAYOUT = 1
 
 
@@ -34,11 +34,14 @@ class VideoShape:
 
 @dataclass(frozen=True)
 class PreparedVideos:
-    """frames: uint8 [N, S, S, C] of all films, one after the other; lengths: frames of each; skipped: file -> why."""
+    """frames: uint8 [N, S, S, C] of all films, one after the other; lengths: frames of each; skipped: file -> why;
+    mark: that of the frames.
+    """
 
     frames: np.ndarray
     lengths: tuple[int, ...]
     skipped: dict[str, str]
+    mark: str
 
 
 @dataclass(frozen=True)
@@ -87,21 +90,24 @@ def prepare_videos(
     if place.is_file() and facts.is_file():
         told = json.loads(facts.read_text(encoding="utf-8"))
         if told.get("name") == mark:
-            return PreparedVideos(np.load(place, mmap_mode="r"), tuple(told["lengths"]), told["skipped"])
+            return PreparedVideos(np.load(place, mmap_mode="r"), tuple(told["lengths"]), told["skipped"], told["mark"])
     lengths, skipped = list[int](), dict[str, str]()
     place.parent.mkdir(parents=True, exist_ok=True)
     facts.unlink(missing_ok=True)  # they come last, once the frames are theirs
     raw = place.with_name(f".{place.name}.raw")
+    digest = hashlib.blake2b(digest_size=12)
     with raw.open("wb") as out:
         for file in files:
-            begin, count = out.tell(), 0
+            begin, count, mine = out.tell(), 0, hashlib.blake2b(digest_size=12)
             try:
                 for frame in frames_of(file, shape):
                     out.write(frame.tobytes())
+                    mine.update(frame.tobytes())
                     count += 1
                 if count < shape.least:
                     raise ValueError(f"has {count} frames, {shape.least} are needed")
                 lengths.append(count)
+                digest.update(mine.digest())
             except ValueError as error:
                 skipped[file.relative_to(folder).as_posix()] = str(error)
                 out.seek(begin)
@@ -111,8 +117,9 @@ def prepare_videos(
         why = next((f": {name} {reason}" for name, reason in skipped.items()), "")
         raise NoVideos(f"{folder} holds no video that can be used ({', '.join(sorted(SUFFIXES))}){why}")
     _as_npy(raw, place, (sum(lengths), shape.size, shape.size, 3 if shape.colour else 1))
-    facts.write_text(json.dumps({"name": mark, "lengths": lengths, "skipped": skipped}), encoding="utf-8")
-    return PreparedVideos(np.load(place, mmap_mode="r"), tuple(lengths), skipped)
+    told = {"name": mark, "lengths": lengths, "skipped": skipped, "mark": digest.hexdigest()}
+    facts.write_text(json.dumps(told), encoding="utf-8")
+    return PreparedVideos(np.load(place, mmap_mode="r"), tuple(lengths), skipped, digest.hexdigest())
 
 
 def frames_of(file: Path, shape: VideoShape) -> Iterator[np.ndarray]:
@@ -120,13 +127,13 @@ def frames_of(file: Path, shape: VideoShape) -> Iterator[np.ndarray]:
     import av
 
     try:
-        with av.open(str(file)) as film:
+        with av.open(str(file), metadata_errors="replace") as film:
             if not film.streams.video:
                 raise ValueError("has no pictures")
             for count, picture in enumerate(_thinned(film, shape.fps)):
                 if count == MOST_FRAMES:
                     return
-                yield _squared(picture.to_image(), shape)
+                yield _squared(picture.to_image().rotate(picture.rotation, expand=True), shape)
     except av.error.FFmpegError as error:
         raise ValueError(f"cannot be read: {error.strerror or type(error).__name__}") from None
 

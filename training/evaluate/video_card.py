@@ -108,9 +108,12 @@ chosen apart for each clip. The published protocol has 256 clips."""
         floor = next(scores[task]["fvd_own_floor"] for task in ("prediction", "unconditional") if task in scores)
         parts.append(
             f"FVD-own, the Fréchet distance of 128 features of a small 3-D network that tells digits and speeds: "
-            f"{', '.join(own)}; real clips among each other {floor:.2f}."
+            f"{', '.join(own)}; real clips among each other {floor:.2f}; {scores['count']} "
+            "clips on either side, fewer than features, so that all of them are high."
         )
-    parts.append(f"Repeat with `maskserve-train evaluate CHECKPOINT --data-dir DIGITS --count {scores['count']}`.")
+    options = {name: scores[name] for name in ("count", "trials", "seed")}
+    said = " ".join(f"--{name} {value}" for name, value in options.items())
+    parts.append(f"Repeat with `maskserve-train evaluate CHECKPOINT --data-dir DIGITS {said}`.")
     return "\n\n".join(parts)
 
 

@@ -1,7 +1,7 @@
 """All numbers of a generator of clips: what it predicts, joins, remembers and dreams, against clips that are drawn."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -143,7 +143,7 @@ def clip_scores(
 
     if "prediction" in footage.tasks:
         made = studio.make("prediction", scene, longer, trials)
-        whole = np.concatenate([np.broadcast_to(scene.past, (trials, *scene.past.shape)), made], axis=2)
+        whole = scene.seen(made[0])
         yield (
             "prediction",
             {
@@ -163,14 +163,13 @@ def clip_scores(
                     for at in (1, block, longer)
                 },
                 **floor,
-                "fvd_own": frechet_distance(watched(judges.watcher, whole.reshape(-1, *whole.shape[2:])), theirs),
+                "fvd_own": frechet_distance(watched(judges.watcher, whole), theirs),
             },
-            whole[0],
+            whole,
         )
+    behind = np.concatenate([scene.made, scene.future], axis=1)
     if "interpolation" in footage.tasks:
-        between = Scene(
-            scene.past, scene.made[:, :block], scene.made[:, block:], scene.others, scene.digits, scene.middle
-        )
+        between = replace(scene, made=behind[:, :block], future=behind[:, block:])
         made = studio.make("interpolation", between, block, trials)
         yield (
             "interpolation",
@@ -184,7 +183,7 @@ def clip_scores(
             np.concatenate([between.past, made[0], between.future[:, :future]], axis=1),
         )
     if "past" in footage.tasks:
-        before = Scene(scene.past, scene.past, scene.made, scene.others, scene.digits, scene.middle)
+        before = replace(scene, made=scene.past, future=behind)
         made = studio.make("past", before, past, trials=1)
         yield (
             "past",

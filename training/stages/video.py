@@ -36,13 +36,13 @@ def train_video_generator(
     recipe: Recipe, stage: VideoStage, material: VideoMaterial, where: Where, accelerator: Accelerator
 ) -> Path:
     """Train the generator that `stage` describes in `where.out`; returns the checkpoint."""
-    claim(where.out, {"clips": material.source.name, "network": architecture_dict(stage.network)})
+    claim(where.out, {"clips": material.mark, "network": architecture_dict(stage.network)})
     parse_architecture(Sampling, stage.decoding, "video.decoding")
     torch.manual_seed(stage.train.seed)
     clips = material.clips
 
     def picture(network: MCVD) -> Tensor:
-        return pictured(deepcopy(network), [clips.clip(at) for at in range(PICTURED)])
+        return pictured(deepcopy(network), [clips.clip(at) for at in range(min(PICTURED, len(clips)))])
 
     task = NoiseTask(MCVD(stage.network), clips, stage.objective, picture)
     config = CheckpointConfig(

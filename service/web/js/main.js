@@ -317,16 +317,17 @@ $("file").addEventListener("change", () => {
   if ($("file").files[0]) openFile($("file").files[0]);
   $("file").value = "";
 });
-const FILM = /^video\/|\.(mkv|zip)$/;
+const FILM = /^video\/|\.(mkv|zip)$/i;
 let inside = 0;
 document.addEventListener("dragenter", () => document.body.classList.toggle("dropping", ++inside > 0));
 document.addEventListener("dragleave", () => document.body.classList.toggle("dropping", --inside > 0));
-document.addEventListener("dragover", (event) => event.preventDefault());
+const ownsDrops = (event) => event.target.closest?.("input[type=file]");
+document.addEventListener("dragover", (event) => ownsDrops(event) || event.preventDefault());
 document.addEventListener("drop", (event) => {
-  event.preventDefault();
+  if (!ownsDrops(event)) event.preventDefault();
   inside = 0;
   document.body.classList.remove("dropping");
-  const file = event.dataTransfer.files[0];
+  const file = ownsDrops(event) ? null : event.dataTransfer.files[0];
   if (file?.type.startsWith("audio/")) {
     show("sound");
     sounds.open(file);

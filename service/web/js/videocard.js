@@ -5,6 +5,8 @@ import { announce, h } from "./dom.js";
 import { stateOf } from "./following.js";
 import { drawTimeline, frameAt } from "./timeline.js";
 
+const MULTIPLES = [1, 2, 4, 8];
+const LARGEST = 2048; // pixels
 const FORMATS = { mp4: "MP4", webm: "WebM", gif: "GIF", mkv: "MKV, lossless", zip: "PNGs" };
 
 export class VideoCard {
@@ -25,7 +27,8 @@ export class VideoCard {
     this.timeline = h("canvas", { class: "timeline", role: "img", "aria-label": "Frames of the video" });
     this.play = button("Play", () => this.#toggle(), { disabled: true });
     this.slider = h("input", { type: "range", min: 0, max: 0, value: 0, step: 1, class: "grow", "aria-label": "Frame", oninput: () => this.#seek(Number(this.slider.value)) });
-    this.where = h("output");
+    this.where = h("span", { class: "where" });
+    this.head = h("div", { class: "playhead", hidden: true });
     this.from = h("input", { type: "number", min: 0, step: 1, "aria-label": "From frame", oninput: () => this.#typed() });
     this.to = h("input", { type: "number", min: 0, step: 1, "aria-label": "To frame", oninput: () => this.#typed() });
     this.offers = h("div", { class: "acts", hidden: true });
@@ -37,7 +40,7 @@ export class VideoCard {
       h("header", {}, h("h3", {}, `${title} `, h("span", { class: "made" }, `seed ${run.body.seed}`)), this.status, this.cancel, this.close),
       this.progress,
       this.problem,
-      h("section", { class: "track", "aria-label": "Video" }, this.screen, h("div", { class: "player" }, this.play, this.slider, this.where), this.timeline, this.offers, this.made),
+      h("section", { class: "track", "aria-label": "Video" }, this.screen, h("div", { class: "player" }, this.play, this.slider, this.where), h("div", { class: "strip-of-frames" }, this.timeline, this.head), this.offers, this.made),
       this.footer,
     );
     this.#selectable();
@@ -47,10 +50,6 @@ export class VideoCard {
 
   get shown() {
     return this.tile.frames[0] ?? null;
-  }
-
-  get backwards() {
-    return this.run.body.task === "past" || this.tile.final?.task === "past";
   }
 
   remove() {
@@ -86,6 +85,8 @@ export class VideoCard {
     if (shown) {
       this.slider.max = shown.total - 1;
       this.play.disabled = false;
+      this.head.hidden = false;
+      this.screen.setAttribute("aria-label", `Video of ${shown.total} frames${this.tile.final ? "" : ", not finished"}`);
       if (this.tile.final && this.offers.hidden) this.#offer(shown);
       else if (!this.tile.final && !this.playing) this.at = this.#newest(shown);
     }
@@ -93,9 +94,9 @@ export class VideoCard {
   }
 
   /** The frame that is being made. */
-  #newest({ done, total, before, behind }) {
+  #newest({ done, total, before, behind, backwards }) {
     const nth = Math.min(done, total - before - behind - 1);
-    return this.backwards ? total - behind - 1 - nth : before + nth;
+    return backwards ? total - behind - 1 - nth : before + nth;
   }
 
   #offer(shown) {
@@ -103,6 +104,7 @@ export class VideoCard {
     const button = (text, onclick) => h("button", { type: "button", onclick }, text);
     const chosen = h("select", { "aria-label": "Format" }, ...Object.entries(FORMATS).map(([format, name]) => h("option", { value: format }, name)));
     const name = `${final.model}-${run.body.seed}`;
+    const size = h("select", { "aria-label": "Size" }, ...sizesOf(final.size).map((one) => h("option", {}, one)));
     this.range = [shown.before, shown.total - 1 - shown.behind];
     for (const input of [this.from, this.to]) input.max = shown.total - 1;
     this.#write();
@@ -119,16 +121,16 @@ export class VideoCard {
     }
     const save = button("Save", () => {
       const format = chosen.value;
-      const file = format === "zip" ? Promise.resolve(final.file) : saved(`/v1/videos/${final.id}/content?format=${format}`);
+      const plain = format === "zip" && size.value === final.size;
+      const file = plain ? Promise.resolve(final.file) : saved(`/v1/videos/${final.id}/content?format=${format}&size=${size.value}`);
       file.then((content) => download(content, `${name}.${format}`), (error) => this.acts.failed(error));
     });
-    this.offers.append(chosen, save);
+    this.offers.append(chosen, size, save);
     this.offers.hidden = false;
     this.at = 0;
-    this.screen.setAttribute("aria-label", `Video of ${shown.total} frames`);
     const { steps } = final;
     this.made.textContent = `${final.task}, ${shown.total} frames, ${final.seconds} s, ${steps.full + steps.reuse} steps${final.shortened ? ", shortened" : ""}`;
-    if (!matchMedia("(prefers-reduced-motion: reduce)").matches) this.#toggle();
+    if (!this.playing && !matchMedia("(prefers-reduced-motion: reduce)").matches) this.#toggle();
   }
 
   #toggle() {
@@ -138,7 +140,7 @@ export class VideoCard {
     }
     this.play.textContent = "Pause";
     this.playing = setInterval(() => {
-      if (this.shown) this.#seek((this.at + 1) % this.shown.total);
+      if (this.shown && !document.hidden && this.element.offsetParent) this.#seek((this.at + 1) % this.shown.total);
     }, 1000 / (this.tile.final?.fps ?? this.run.model.maskserve.footage.fps));
   }
 
@@ -150,7 +152,7 @@ export class VideoCard {
 
   #seek(frame) {
     this.at = frame;
-    this.redraw();
+    this.#look();
   }
 
   /** Drag over the frames to choose some; a click looks at one. */
@@ -179,6 +181,7 @@ export class VideoCard {
 
   #write() {
     [this.from.value, this.to.value] = this.range;
+    this.redraw();
   }
 
   #typed() {
@@ -189,15 +192,28 @@ export class VideoCard {
   redraw() {
     const { shown } = this;
     if (!shown) return;
-    const bitmap = frameAt(shown, this.backwards, this.at);
+    drawTimeline(this.timeline, shown, this.tile.final ? this.range : null);
+    this.#look();
+  }
+
+  /** At the frame `at`. */
+  #look() {
+    const { shown } = this;
+    const bitmap = frameAt(shown, this.at);
     if (bitmap) {
       Object.assign(this.screen, { width: bitmap.width, height: bitmap.height });
       this.screen.getContext("2d").drawImage(bitmap, 0, 0);
     }
     this.slider.value = this.at;
     this.where.textContent = `frame ${this.at} of ${shown.total}`;
-    drawTimeline(this.timeline, shown, this.backwards, this.at, this.tile.final ? this.range : null);
+    this.head.style.left = `${(100 * (this.at + 0.5)) / shown.total}%`;
   }
+}
+
+/** Whole multiples, which repeat pixels. */
+function sizesOf(own) {
+  const [width, height] = own.split("x").map(Number);
+  return MULTIPLES.filter((by) => by * Math.max(width, height) <= LARGEST).map((by) => `${by * width}x${by * height}`);
 }
 
 function download(content, name) {

@@ -11,8 +11,6 @@ const TASKS = {
   interpolation: "between two clips",
   unconditional: "from nothing",
 };
-const SIZES = [1, 2, 4, 8];
-const LARGEST = 2048;
 const field = (name) => $(`v-${name}`);
 
 export class VideoForm {
@@ -31,13 +29,10 @@ export class VideoForm {
   use(model) {
     if (!model) return;
     this.model = model;
-    const { limits, defaults, footage, sizes } = this.facts;
-    const [width, height] = sizes[sizes.length - 1].split("x").map(Number);
+    const { limits, defaults, footage } = this.facts;
     field("task").replaceChildren(...footage.tasks.map((task) => h("option", { value: task }, TASKS[task])));
     Object.assign(field("num_inference_steps"), { min: limits.min_steps, max: Math.min(limits.max_steps, Math.max(250, 2 * defaults.num_inference_steps)) });
     Object.assign(field("frames"), { max: footage.most, value: 2 * footage.block });
-    const multiples = SIZES.filter((by) => by * Math.max(width, height) <= LARGEST).map((by) => `${by * width}x${by * height}`);
-    field("size").replaceChildren(...multiples.map((size) => h("option", {}, size)));
     for (const name of [...NUMBERS, ...WORDS]) field(name).value = defaults[name] ?? "";
     for (const name of ["fps", "deadline_ms", "before", "behind"]) field(name).value = "";
     field("include_input").checked = true;
@@ -60,11 +55,10 @@ export class VideoForm {
     const seed = text === "" ? drawSeed() : /^\d+$/.test(text) && Number(text) <= Number.MAX_SAFE_INTEGER ? Number(text) : text;
     const task = field("task").value;
     const body = { model: this.model.id, task, frames: Number(field("frames").value), seed };
-    const { defaults, sizes } = this.facts;
+    const { defaults } = this.facts;
     for (const name of NUMBERS) if (field(name).value !== String(defaults[name])) body[name] = Number(field(name).value);
     for (const name of WORDS) if (field(name).value !== defaults[name]) body[name] = field(name).value;
     for (const name of ["fps", "deadline_ms"]) if (field(name).value) body[name] = Number(field(name).value);
-    if (field("size").value !== sizes[sizes.length - 1]) body.size = field("size").value;
     if (field("include_input").checked && task !== "unconditional") body.include_input = true;
     return body;
   }
@@ -79,12 +73,11 @@ export class VideoForm {
 
   /** The form as a request had it, but for its clips. */
   write(body) {
-    const { defaults, footage, sizes } = this.facts;
+    const { defaults, footage } = this.facts;
     for (const name of [...NUMBERS, ...WORDS]) field(name).value = body[name] ?? defaults[name] ?? "";
     for (const name of ["fps", "seed", "deadline_ms"]) field(name).value = body[name] ?? "";
     field("task").value = body.task ?? footage.tasks[0];
     field("frames").value = body.frames ?? footage.block;
-    field("size").value = body.size ?? sizes[sizes.length - 1];
     field("include_input").checked = Boolean(body.include_input);
     this.show();
   }

@@ -20,7 +20,7 @@ export class VideoRun extends Following {
 
   get fields() {
     const blocks = Math.ceil(this.made / this.model.maskserve.footage.block);
-    return { ...super.fields, output_format: "zip", partial_video: Math.max(blocks, Math.min(MOST_PREVIEWS, PREVIEWS * blocks)) - 1 };
+    return { ...super.fields, output_format: "zip", partial_video: Math.max(0, Math.min(Math.max(blocks, Math.min(MOST_PREVIEWS, PREVIEWS * blocks)), 1000) - 1) };
   }
 
   request() {
@@ -43,14 +43,18 @@ export class VideoRun extends Following {
     return body.task === "past" ? { input_reference: source.behind } : { input_reference: source.before, end_reference: source.behind };
   }
 
-  async frame(file, { done, frames, before, behind }) {
+  async frame(file, { done, frames, before, behind, task }) {
     const parts = readZip(await file.arrayBuffer()) ?? [];
     const pictures = parts.filter(([name]) => name.endsWith(".png")).map(([, bytes]) => createImageBitmap(new Blob([bytes], { type: "image/png" })));
-    return { bitmaps: await Promise.all(pictures), done: done ?? frames - before - behind, total: frames, before, behind };
+    return { bitmaps: await Promise.all(pictures), done: done ?? frames - before - behind, total: frames, before, behind, backwards: task === "past" };
   }
 
   /** The newest alone: it has all the others had. */
   keep(tile, frame) {
+    if (this.abort.signal.aborted) {
+      for (const bitmap of frame.bitmaps) bitmap.close();
+      return;
+    }
     for (const old of tile.frames.splice(0, tile.frames.length, frame)) for (const bitmap of old.bitmaps) bitmap.close();
     tile.seen = (tile.seen ?? 0) + 1;
   }

@@ -1,7 +1,5 @@
 // The same request for video, for a shell, for Python, for JavaScript.
 
-import { toJson } from "./api.js";
-
 const quote = (text) => `'${String(text).replaceAll("'", `'\\''`)}'`;
 const json = JSON.stringify;
 
@@ -16,7 +14,7 @@ export function videoSnippet(language, run, base, withKey) {
 
 function named(run) {
   return Object.entries(run.references).flatMap(([part, files]) =>
-    files.map((file, at) => ({ part, file, name: `${part}${files.length > 1 ? `-${at}` : ""}.${file.name?.split(".").pop() ?? "zip"}` })),
+    files.map((file, at) => ({ part, file, name: `${part}${files.length > 1 ? `-${at}` : ""}.${file.name?.match(/\.([a-z0-9]{1,5})$/i)?.[1] ?? "zip"}` })),
   );
 }
 
@@ -61,7 +59,7 @@ open("video.mp4", "wb").write(server.get(f"/v1/videos/{video['id']}/content").ra
 
 function javascript(run, base, withKey) {
   const files = named(run), headers = withKey ? `{ authorization: \`Bearer \${process.env.MASKSERVE_KEY}\` }` : "{}";
-  const fields = Object.entries(JSON.parse(toJson(run.body))).map(([name, value]) => `form.append(${json(name)}, ${json(String(value))});`);
+  const fields = Object.entries(run.body).map(([name, value]) => `form.append(${json(name)}, ${json(String(value))});`);
   const parts = files.map(({ part, name }) => `form.append(${json(part)}, new Blob([await readFile(${json(name)})]), ${json(name)});`);
   return `${comment(hint(files))}import { readFile, writeFile } from "node:fs/promises";
 

@@ -3,9 +3,12 @@
 import { readZip } from "./zip.js";
 
 const FIRST = '{"checkpoint":'; // tags are sorted
+const LARGEST = 256 * 2 ** 20; // bytes
 
-/** Tags of a ZIP, MP4, WebM or MKV (ArrayBuffer), or null. */
-export function readVideoTags(buffer) {
+/** Tags of a ZIP, MP4, WebM or MKV (File), or null. */
+export async function readVideoTags(file) {
+  if (file.size > LARGEST) return null; // nothing that is made here
+  const buffer = await file.arrayBuffer();
   const part = readZip(buffer)?.find(([name]) => name === "tags.json");
   const text = part ? new TextDecoder().decode(part[1]) : comment(new Uint8Array(buffer));
   if (!text) return null;

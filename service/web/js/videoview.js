@@ -20,12 +20,12 @@ export class VideoView {
     this.acts = {
       edit: (run, tile, [from, to]) => {
         const { task: _, frames: __, include_input: ___, ranges: ____, ...body } = run.body;
-        this.begin(new VideoRun("edit", { ...body, seed: drawSeed(), ranges: `${from}-${to}` }, run.model, sourceOf(tile)));
+        this.begin(new VideoRun("edit", { ...body, fps: tile.final.fps, seed: drawSeed(), ranges: `${from}-${to}` }, run.model, sourceOf(tile)));
       },
       extend: (run, tile, task) => {
         const { ranges: _, ...body } = run.body;
         const frames = body.frames ?? run.model.maskserve.footage.block;
-        this.begin(new VideoRun("generation", { ...body, task, frames, include_input: true, seed: drawSeed() }, run.model, sourceOf(tile)));
+        this.begin(new VideoRun("generation", { ...body, task, frames, fps: tile.final.fps, include_input: true, seed: drawSeed() }, run.model, sourceOf(tile)));
       },
       reuse: (run) => {
         this.choose(run.model.id);
@@ -106,7 +106,7 @@ export class VideoView {
 
   /** A video dreamt here brings back its settings; any other is what frames are made from. */
   async open(file) {
-    const tags = readVideoTags(await file.arrayBuffer());
+    const tags = await readVideoTags(file).catch(() => null);
     const known = this.models.find((model) => model.id === tags?.model);
     if (known) this.choose(known.id);
     if (!this.form.model) {
