@@ -126,9 +126,20 @@ class MaskedLatentSettings:
 
 @dataclass(frozen=True)
 class NoiseSettings:
-    """The error of predicted noise: half its square, or its size. What is hidden is said by the network's sizes."""
+    """The error of predicted noise: half its square, or its size. What is hidden is said by the network's sizes.
+
+    heaviest: a level that keeps a share a of the signal weighs min(1 / a, heaviest), over the mean of all; 1 is the
+    published objective. Where noise is nearly all there is, its error says little of how wrong the frames are: more
+    weight there, and a short training finds out where things are, and that a ground is black (the weights of predicting
+    a velocity, arXiv 2202.00512, with an end).
+    """
 
     norm: Literal["l2", "l1"] = "l2"
+    heaviest: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.heaviest < 1.0:
+            raise ValueError(f"heaviest is at least 1, not {self.heaviest:g}")
 
 
 @dataclass(frozen=True)

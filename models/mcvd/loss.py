@@ -26,12 +26,15 @@ def noise_loss(
     z: Tensor,
     past_shown: Tensor | None = None,
     norm: Norm = "l2",
+    weights: Tensor | None = None,
 ) -> Tensor:
     """Mean over blocks x [B, F * C, S, S] of half the summed squares of the noise's error (its sum with "l1"), [].
 
-    frames [B, K, S, S] are those around the blocks, hidden ones zeros; `past_shown` [B] as in `MCVD.condition`.
+    frames [B, K, S, S] are those around the blocks, hidden ones zeros; `past_shown` [B] as in `MCVD.condition`;
+    weights [B] of the blocks, all 1 as published.
     """
     predicted = network(noised(levels, x, t, z), t, network.condition(frames, past_shown)).float()
-    if norm == "l1":
-        return F.l1_loss(predicted, z, reduction="sum") / len(x)
-    return F.mse_loss(predicted, z, reduction="sum") / (2 * len(x))
+    error = F.l1_loss if norm == "l1" else F.mse_loss
+    each = error(predicted, z, reduction="none").sum(dim=(1, 2, 3))
+    total = each.sum() if weights is None else each @ weights
+    return total / len(x) if norm == "l1" else total / (2 * len(x))

@@ -8,8 +8,10 @@ import pytest
 from tests.chaos.team import Team, alone, team
 from tests.redis_server import free_port
 from tests.service.webhooks.conftest import authority, ca, tls
+from tests.tiny import tiny_mcvd_checkpoint
 
 __all__ = ["authority", "ca", "tls"]
+CLIPS = "clips"  # a model of random weights
 HOOK_SECRET = "whsec_YSBzZWNyZXQgb2YgdHdlbnR5LWZvdXIgYnl0ZXM="
 
 
@@ -32,7 +34,9 @@ def hooks(hook_port: int, ca: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def two(hooks: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
-    with team(tmp_path_factory.mktemp("team"), workers=2, appendonly=True, settings=hooks) as made:
+    clips = tiny_mcvd_checkpoint(tmp_path_factory.mktemp("models"), CLIPS)
+    options = ("--models", str(clips))
+    with team(tmp_path_factory.mktemp("team"), workers=2, appendonly=True, options=options, settings=hooks) as made:
         yield made
 
 

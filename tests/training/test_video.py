@@ -162,3 +162,17 @@ def test_emoji_are_read_and_some_are_held_back(tmp_path: Path) -> None:
     assert material.clips.clip(0).shape == (TINY.past + TINY.frames + TINY.future, 64, 64, 3)
     with pytest.raises(ValueError, match="have 3 colours"):
         load_clips("emoji", "train", replace(colours, channels=1), tmp_path)
+
+
+def test_noisy_levels_may_weigh_more() -> None:
+    clips = MovingSprites(SPRITES, 16, TINY.past + TINY.frames + TINY.future, 0)
+
+    def weights(heaviest: float) -> torch.Tensor:
+        return NoiseTask(MCVD(TINY), clips, NoiseSettings(heaviest=heaviest), lambda network: torch.zeros(1)).weights
+
+    assert torch.equal(weights(1.0), torch.ones(TINY.train_steps)), "as published"
+    found = weights(20.0)
+    assert found.mean() == pytest.approx(1.0, rel=1e-5) and (found.diff() <= 0).all()
+    assert float(found[0] / found[-1]) == pytest.approx(20.0, rel=1e-3)
+    with pytest.raises(ValueError, match="heaviest is at least 1"):
+        NoiseSettings(heaviest=0.5)

@@ -37,6 +37,8 @@ class NoiseTask:
         self.network, self.clips, self.settings = network, clips, settings
         self.modules = nn.ModuleDict({"generator": network})
         self.levels = Levels.of(network.config)
+        weights = self.levels.kept.reciprocal().clamp(max=settings.heaviest)
+        self.weights = weights / weights.mean()
         self._picture = picture
 
     @property
@@ -63,7 +65,8 @@ class NoiseTask:
         frames = torch.cat([past * shows_past[:, None, None, None], future * shows_future[:, None, None, None]], dim=1)
         t = torch.randint(config.train_steps, (context.size,), generator=draws)[mine].to(device)
         z = torch.randn(context.size, *block.shape[1:], generator=draws)[mine].to(device)
-        loss = noise_loss(self.network, self._on(device), block, frames, t, z, shows_past, self.settings.norm)
+        levels, weights = self._on(device), self.weights.to(device)[t]
+        loss = noise_loss(self.network, levels, block, frames, t, z, shows_past, self.settings.norm, weights)
         each = loss / block[0].numel()
         yield Loss("generator", each, {"noise": each.detach()})
 

@@ -79,6 +79,9 @@ def test_loss(name: str, network: MCVD, norm: Norm) -> None:
         grads = torch.autograd.grad(loss, list(network.parameters()))
         torch.testing.assert_close(torch.stack([g.norm() for g in grads]).norm(), io["grad_norm"][0], atol=0, rtol=1e-6)
     network.requires_grad_(False)
+    given = (network, Levels.of(network.config), io["x"], io["cond"], io["labels"], io["z"], None, norm)
+    double = noise_loss(*given, weights=torch.full((len(io["x"]),), 2.0))
+    torch.testing.assert_close(double, 2.0 * loss.detach(), atol=0, rtol=1e-5)
 
 
 @pytest.mark.parametrize("betas", ["linear", "cosine"])
