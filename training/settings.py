@@ -131,11 +131,13 @@ class NoiseSettings:
     heaviest: a level that keeps a share a of the signal weighs min(1 / a, heaviest), over the mean of all; 1 is the
     published objective. Where noise is nearly all there is, its error says little of how wrong the frames are: more
     weight there, and a short training finds out where things are, and that a ground is black (the weights of predicting
-    a velocity, arXiv 2202.00512, with an end).
+    a velocity, arXiv 2202.00512, with an end). passing: the network begins by passing on what it is given, which it
+    would have to learn first; it needs about twice as many channels as a block has, and no SPADE.
     """
 
     norm: Literal["l2", "l1"] = "l2"
     heaviest: float = 1.0
+    passing: bool = False
 
     def __post_init__(self) -> None:
         if self.heaviest < 1.0:

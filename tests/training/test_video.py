@@ -19,6 +19,7 @@ from training.data.emoji import load_emoji
 from training.data.fashion import MissingDataError
 from training.data.moving import FASTEST, MovingPictures, MovingSprites, path
 from training.objectives.noise import NoiseTask
+from training.objectives.passing import pass_on
 from training.objectives.task import StepContext
 from training.randomness import generator_of
 from training.recipe import read_recipe
@@ -176,3 +177,16 @@ def test_noisy_levels_may_weigh_more() -> None:
     assert float(found[0] / found[-1]) == pytest.approx(20.0, rel=1e-3)
     with pytest.raises(ValueError, match="heaviest is at least 1"):
         NoiseSettings(heaviest=0.5)
+
+
+@torch.no_grad()
+def test_a_network_may_begin_by_passing_noise_on() -> None:
+    sizes = replace(TINY, resolution=32, width=16, attention=())
+    network, noise = MCVD(sizes).eval(), torch.randn(4, sizes.block_channels, 32, 32)
+    frames = network.condition(torch.rand(4, sizes.shown_channels, 32, 32))
+    level = torch.zeros(4, dtype=torch.long)
+    assert network(noise, level, frames).std() < 0.1, "else it begins as nothing"
+    assert pass_on(network)
+    found = network(noise, level, frames)
+    assert float((found - noise).square().mean().sqrt()) < 0.1
+    assert not pass_on(MCVD(replace(TINY, spade=True))) and not pass_on(MCVD(replace(TINY, width=4, head_channels=4)))

@@ -23,6 +23,7 @@ from models.spec import Sampling
 from models.weights import save_checkpoint
 from training.marks import claim
 from training.objectives.noise import NoiseTask
+from training.objectives.passing import pass_on
 from training.recipe import Recipe, VideoStage
 from training.stages.common import CHECKPOINT, export, provenance, train
 from training.video_material import VideoMaterial
@@ -44,7 +45,10 @@ def train_video_generator(
     def picture(network: MCVD) -> Tensor:
         return pictured(deepcopy(network), [clips.clip(at) for at in range(min(PICTURED, len(clips)))])
 
-    task = NoiseTask(MCVD(stage.network), clips, stage.objective, picture)
+    begun = MCVD(stage.network)
+    if stage.objective.passing and not pass_on(begun):
+        raise ValueError("video.objective.passing: network.width is too small for it, or it takes SPADE's norms")
+    task = NoiseTask(begun, clips, stage.objective, picture)
     config = CheckpointConfig(
         family=FAMILY,
         architecture=architecture_dict(replace(stage.network, dropout=0.0)),
