@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from PIL import Image
 
 from tests.live import Live, serving
@@ -51,8 +52,13 @@ def test_the_sdk_example(live: Live, tmp_path: Path) -> None:
     alpha = np.full((32, 32), 255, dtype=np.uint8)
     alpha[:16] = 0
     Image.fromarray(np.dstack([np.zeros((32, 32, 3), dtype=np.uint8), alpha])).save(tmp_path / "mask.png")
-    run([sys.executable, "-"], tmp_path, block("python", "from openai import OpenAI").replace(ADDRESS, live.url))
+    run([sys.executable, "-"], tmp_path, block("python", "images.generate").replace(ADDRESS, live.url))
     assert sorted(p.name for p in tmp_path.glob("boot-*.png")) == [f"boot-{i}.png" for i in range(4)]
+
+
+def test_the_sound_example(live: Live, tmp_path: Path) -> None:
+    run(["bash", "-c", block("sh", "piano.wav").replace(ADDRESS, live.url)], tmp_path)
+    assert soundfile.info(tmp_path / "piano.wav").duration == 4.0
 
 
 def test_the_library_example(tmp_path: Path) -> None:
