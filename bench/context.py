@@ -1,16 +1,19 @@
 """What a bench is given."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 
 from bench.render import cell
 from bench.results import Store, Table
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,26 @@ class Context:
         act()
         self.sync()
         return time.perf_counter() - start
+
+    def aside(self, act: Callable[[], T]) -> T:
+        """What `act` returns, from a thread of its own with as many workers.
+
+        OpenMP keeps the workers of a thread as long as it lives. Where those of this thread and of an engine's are more
+        than there are cores, workers sleep at every barrier instead of waiting, and small networks take twice as long:
+        whoever measures an engine computes elsewhere.
+        """
+        found: list[T] = []
+
+        def compute() -> None:
+            torch.set_num_threads(self.threads)
+            found.append(act())
+
+        thread = threading.Thread(target=compute, name="aside")
+        thread.start()
+        thread.join()
+        if not found:
+            raise RuntimeError("what was to be computed aside has failed")
+        return found[0]
 
     @contextmanager
     def stopwatch(self, into: dict[str, float], name: str) -> Iterator[None]:

@@ -33,7 +33,7 @@ NOTE = (
 
 def run(context: Context) -> None:
     with small_checkpoint(context.checkpoint) as directory, driver(context, directory) as loop:
-        decoder = load(directory, context.device, context.dtype)
+        decoder = context.aside(lambda: load(directory, context.device, context.dtype))
         sampling = plain(decoder.spec.sampling)
         clients = CONCURRENT[:2] if context.quick else CONCURRENT
         rates: dict[int, list[float]] = defaultdict(list)
@@ -41,9 +41,9 @@ def run(context: Context) -> None:
         widths: dict[int, float] = {}
         records = loop.watch()
         apart = loop.run(sampling, 1, 1)
-        _ceiling(context, decoder, sampling, 2)
+        context.aside(lambda: _ceiling(context, decoder, sampling, 2))
         for turn in range(context.repeats):
-            ceiling.append(CEILING / _ceiling(context, decoder, sampling, CEILING))
+            ceiling.append(CEILING / context.aside(lambda: _ceiling(context, decoder, sampling, CEILING)))
             for count in clients:
                 with Crowd(loop, sampling, count, apart, seed=turn) as crowd:
                     records.clear()

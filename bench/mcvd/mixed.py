@@ -26,8 +26,8 @@ NOTE = (
 
 
 def run(context: Context) -> None:
-    with small_checkpoint(context.checkpoint) as directory:
-        decoder = load(directory, context.device, context.dtype)
+    with small_checkpoint(context) as directory:
+        decoder = context.aside(lambda: load(directory, context.device, context.dtype))
         sampling = Sampling(num_inference_steps=2 if context.quick else STEPS)
         clients = CLIENTS[:1] if context.quick else CLIENTS
         tasks = {"same": decoder.footage.tasks[:1], "mixed": decoder.footage.tasks}

@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 
+from bench.context import Context
 from models.architecture import architecture_dict
 from models.catalogue import Catalogue
 from models.checkpoint import CheckpointConfig
@@ -34,8 +35,9 @@ def random_network(sizes: MCVDConfig) -> MCVD:
 
 
 @contextmanager
-def small_checkpoint(trained: Path | None) -> Iterator[Path]:
-    """The checkpoint given, else one of its size with random weights."""
+def small_checkpoint(context: Context) -> Iterator[Path]:
+    """The checkpoint of the bench, else one of its size with random weights."""
+    trained = context.checkpoint
     with TemporaryDirectory() as scratch:
         place = trained or Path(scratch) / "small, random weights"
         if trained is None:
@@ -45,7 +47,7 @@ def small_checkpoint(trained: Path | None) -> Iterator[Path]:
                 decoding={"num_inference_steps": 50},
                 licence="Apache-2.0",
             )
-            save_checkpoint(place, card, random_network(SMALL).state_dict())
+            save_checkpoint(place, card, context.aside(lambda: random_network(SMALL)).state_dict())
         yield place
 
 
