@@ -47,7 +47,7 @@ def small_checkpoint(context: Context) -> Iterator[Path]:
                 decoding={"num_inference_steps": 50},
                 licence="Apache-2.0",
             )
-            save_checkpoint(place, card, context.aside(lambda: random_network(SMALL)).state_dict())
+            context.aside(lambda: save_checkpoint(place, card, random_network(SMALL).state_dict()))
         yield place
 
 
