@@ -12,12 +12,12 @@ from models.exporting import Exported
 from models.family import Understood
 from models.importing import Imported
 from models.mcvd.config import MCVDConfig
-from models.spec import DecoderSpec, Footage
+from models.spec import CLIP_PARAMETERS, DecoderSpec, Footage
 
 FAMILY = "mcvd"
 MOST_FRAMES = 1000
 FPS = 10.0
-PARAMETERS = frozenset({"num_inference_steps", "sampler", "spacing", "final_denoise", "block_steps"})
+PARAMETERS = CLIP_PARAMETERS | {"num_inference_steps"}
 
 
 def read_architecture(path: Path, config: CheckpointConfig) -> MCVDConfig:

@@ -60,8 +60,9 @@ class ClipStepper:
         x0 = estimate(c, x, noise)
         draw = self._draws(clips, blocks, c.spread.flatten().tolist())
         x = advance(c, x, noise, x0, draw)
-        if wrong := [at for at, row in enumerate(x) if not bool(row.isfinite().all())]:
-            raise NotFinite(wrong)
+        fine = x.isfinite().flatten(1).all(dim=1)
+        if not bool(fine.all()):
+            raise NotFinite((~fine).nonzero().flatten().tolist())
         if self.probe is not None:
             self.probe(noise)
         for at, (clip, block) in enumerate(zip(clips, blocks, strict=True)):

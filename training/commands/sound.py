@@ -7,13 +7,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from models.captions import vocabulary, words_of
+from training.commands.skipped import tell_skipped
 from training.data.sound_folder import PreparedSounds
 from training.failures import explained
 from training.processes import processes
 from training.sounds_job import SoundsJob, plan, prepared, run
 from training.where import Where
 
-NAMED = 10  # files and words that are listed by name
+NAMED = 10  # words that are listed
 
 
 def train_sounds(job: SoundsJob, where: Where, dry_run: bool) -> None:
@@ -45,7 +46,4 @@ def report(console: Console, job: SoundsJob, data: PreparedSounds) -> None:
     console.print(table)
     minutes = data.waves.size / job.rate / 60
     console.print(f"{len(data.captions):,} pieces of {data.files:,} files, {minutes:,.1f} minutes; {job.rate} Hz, mono")
-    for name, why in list(data.skipped.items())[:NAMED]:
-        console.print(f"left out: {name}: {why}", soft_wrap=True, markup=False, highlight=False)
-    if len(data.skipped) > NAMED:
-        console.print(f"left out: {len(data.skipped) - NAMED} more")
+    tell_skipped(console, data.skipped)

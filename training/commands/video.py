@@ -2,13 +2,12 @@
 
 from rich.console import Console
 
+from training.commands.skipped import tell_skipped
 from training.data.video_folder import FilmClips, PreparedVideos
 from training.failures import explained
 from training.processes import processes
 from training.videos_job import VideosJob, plan, prepared, run, stage_of
 from training.where import Where
-
-NAMED = 10  # files that are listed by name
 
 
 def train_videos(job: VideosJob, where: Where, dry_run: bool) -> None:
@@ -36,7 +35,4 @@ def report(console: Console, data: PreparedVideos, window: int) -> None:
         f"{len(data.lengths)} videos, {len(data.frames):,} frames of {side}x{side} pixels, "
         f"{'in colours' if channels == 3 else 'grey'}: {clips:,} clips of {window} frames"
     )
-    for name, why in list(data.skipped.items())[:NAMED]:
-        console.print(f"left out: {name}: {why}", soft_wrap=True, markup=False, highlight=False)
-    if len(data.skipped) > NAMED:
-        console.print(f"left out: {len(data.skipped) - NAMED} more")
+    tell_skipped(console, data.skipped)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from training.data.captions import captioned_by_files, captioned_by_list
+from training.data.files import files_in, raw_to_npy
 
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff"})
 LEAST_SECONDS = 0.25
@@ -58,11 +59,7 @@ def list_sounds(folder: Path) -> SoundListing:
     """
     if not folder.is_dir():
         raise NoSounds(f"{folder} is not a folder")
-    files = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not _hidden(path.relative_to(folder))
-    )
+    files = files_in(folder, SUFFIXES)
     captions = captioned_by_list(folder)
     if captions is None:
         captions = captioned_by_files(files)
@@ -70,10 +67,6 @@ def list_sounds(folder: Path) -> SoundListing:
         return SoundListing(folder, {path: _named(path.relative_to(folder)) for path in files}, {})
     skipped = {path: "has no caption" for path in files if path not in captions}
     return SoundListing(folder, dict(sorted(captions.items())), skipped)
-
-
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
 
 
 def _named(path: Path) -> str:
@@ -116,7 +109,7 @@ def prepare_sounds(
     if not captions:
         why = next((f": {name} {reason}" for name, reason in skipped.items()), "")
         raise NoSounds(f"{listing.folder} holds no sound that can be read ({', '.join(sorted(SUFFIXES))}){why}")
-    _as_npy(raw, waves, (len(captions), shape.samples))
+    raw_to_npy(raw, waves, (len(captions), shape.samples), np.int16)
     told = {"name": mark, "captions": captions, "files": files, "skipped": skipped}
     facts.write_text(json.dumps(told), encoding="utf-8")
     return _mapped(waves, told)
@@ -161,15 +154,6 @@ def _blocks(sound: "object") -> Iterator[np.ndarray]:
 
 def _sixteen(wave: np.ndarray) -> np.ndarray:
     return np.rint(wave * 32768.0).clip(-32768, 32767).astype(np.int16)
-
-
-def _as_npy(raw: Path, path: Path, shape: tuple[int, int]) -> None:
-    out = np.lib.format.open_memmap(path, mode="w+", dtype=np.int16, shape=shape)
-    found = np.memmap(raw, dtype=np.int16, mode="r", shape=shape)
-    for first in range(0, len(found), 256):
-        out[first : first + 256] = found[first : first + 256]
-    out.flush()
-    raw.unlink()
 
 
 def _mapped(waves: Path, told: dict[str, object]) -> PreparedSounds:

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from training.data.files import files_in, raw_to_npy
+
 SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".gif", ".mpg", ".mpeg"})
 MOST_FRAMES = 20_000  # of one file, from its beginning
 LAYOUT = 1
@@ -72,11 +74,7 @@ def list_videos(folder: Path) -> list[Path]:
     """In the order of their names. Raises NoVideos."""
     if not folder.is_dir():
         raise NoVideos(f"{folder} is not a folder")
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not _hidden(path.relative_to(folder))
-    )
+    return files_in(folder, SUFFIXES)
 
 
 def prepare_videos(
@@ -116,7 +114,7 @@ def prepare_videos(
     if not lengths:
         why = next((f": {name} {reason}" for name, reason in skipped.items()), "")
         raise NoVideos(f"{folder} holds no video that can be used ({', '.join(sorted(SUFFIXES))}){why}")
-    _as_npy(raw, place, (sum(lengths), shape.size, shape.size, 3 if shape.colour else 1))
+    raw_to_npy(raw, place, (sum(lengths), shape.size, shape.size, 3 if shape.colour else 1), np.uint8)
     told = {"name": mark, "lengths": lengths, "skipped": skipped, "mark": digest.hexdigest()}
     facts.write_text(json.dumps(told), encoding="utf-8")
     return PreparedVideos(np.load(place, mmap_mode="r"), tuple(lengths), skipped, digest.hexdigest())
@@ -158,19 +156,6 @@ def _squared(picture: Image.Image, shape: VideoShape) -> np.ndarray:
         cut.resize((shape.size, shape.size), Image.Resampling.BOX if side > shape.size else Image.Resampling.BICUBIC)
     )
     return pixels.reshape(shape.size, shape.size, -1)
-
-
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
-
-
-def _as_npy(raw: Path, path: Path, shape: tuple[int, ...]) -> None:
-    out = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
-    found = np.memmap(raw, dtype=np.uint8, mode="r", shape=shape)
-    for first in range(0, len(found), 256):
-        out[first : first + 256] = found[first : first + 256]
-    out.flush()
-    raw.unlink()
 
 
 def fingerprint(folder: Path, files: list[Path], shape: VideoShape) -> str:

@@ -72,10 +72,29 @@ def describe(
     if path.is_file() and not notes:
         text = with_sections(path.read_text(encoding="utf-8"), sections)
     else:
-        name = place.resolve().name
-        title = place.resolve().parent.name if name == "checkpoint" else name  # as the service names it
-        text = card(title, config, sections | ({"Training": notes} if notes else {}))
+        text = card(served_name(place), config, sections | ({"Training": notes} if notes else {}))
     replace_text(path, text)
+
+
+def write_measured(place: Path, scores: Mapping[str, Any], sections: Mapping[str, str]) -> None:
+    """Put `scores` into config.json and metrics.json of `place`, `sections` into its card: those of one that is there
+    are replaced, the rest of it stays.
+    """
+    config = read_config(place).model_copy(update={"metrics": dict(scores)})
+    replace_text(place / CONFIG, config.model_dump_json(indent=2, exclude_none=True) + "\n")
+    replace_text(place / "metrics.json", json.dumps(scores, indent=2) + "\n")
+    path = place / "README.md"
+    if path.is_file():
+        text = with_sections(path.read_text(encoding="utf-8"), sections)
+    else:
+        text = card(served_name(place), config, sections)
+    replace_text(path, text)
+
+
+def served_name(place: Path) -> str:
+    """As the service names a checkpoint: that of a run by the run."""
+    name = place.resolve().name
+    return place.resolve().parent.name if name == "checkpoint" else name
 
 
 def replace_text(path: Path, text: str) -> None:

@@ -1,6 +1,5 @@
 """What `evaluate --write` leaves in the checkpoint of a generator of loops: numbers, spectrograms, sounds."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +9,8 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from models.checkpoint import CONFIG, read_config
-from training.evaluate.card import QUALITY, SAMPLES, card, with_sections
-from training.evaluate.publish import replace_text
+from training.evaluate.card import QUALITY, SAMPLES
+from training.evaluate.publish import write_measured
 from training.objectives.spectra import magnitudes
 
 WINDOW = 1024
@@ -41,9 +39,6 @@ def describe_sounds(place: Path, scores: Mapping[str, Any], shown: list[Shown], 
     """
     import soundfile
 
-    config = read_config(place).model_copy(update={"metrics": dict(scores)})
-    replace_text(place / CONFIG, config.model_dump_json(indent=2, exclude_none=True) + "\n")
-    replace_text(place / "metrics.json", json.dumps(scores, indent=2) + "\n")
     draw(shown, place / PICTURE)
     for one in shown:
         soundfile.write(place / one.file, one.made[0].clamp(-1, 1).numpy(), rate, subtype="PCM_16")
@@ -53,13 +48,7 @@ def describe_sounds(place: Path, scores: Mapping[str, Any], shown: list[Shown], 
         f"below, 80 dB from white to black. The samples, one seed each, not chosen:\n\n{heard}",
         QUALITY: quality(scores),
     }
-    path = place / "README.md"
-    if path.is_file():
-        text = with_sections(path.read_text(encoding="utf-8"), sections)
-    else:
-        name = place.resolve().name
-        text = card(place.resolve().parent.name if name == "checkpoint" else name, config, sections)
-    replace_text(path, text)
+    write_measured(place, scores, sections)
 
 
 def draw(shown: list[Shown], path: Path) -> None:

@@ -1,6 +1,5 @@
 """What `evaluate --write` leaves in the checkpoint of a generator of clips: numbers, contact sheets, films."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,10 +8,9 @@ from zipfile import ZIP_STORED, ZipFile
 import numpy as np
 from PIL import Image, ImageDraw
 
-from models.checkpoint import CONFIG, read_config
 from models.spec import Footage
-from training.evaluate.card import QUALITY, SAMPLES, card, with_sections
-from training.evaluate.publish import replace_text
+from training.evaluate.card import QUALITY, SAMPLES
+from training.evaluate.publish import write_measured
 
 PICTURE, EXAMPLE = "samples.png", "example.zip"
 ROWS = 4
@@ -25,9 +23,6 @@ def describe_clips(place: Path, scores: Mapping[str, Any], made: Mapping[str, np
     """Write `scores` into config.json, metrics.json and the model card of `place`, and clips uint8 [N, n, S, S, C] that
     were `made` for each task beside it. Sections of a card that is there are replaced, the rest of it stays.
     """
-    config = read_config(place).model_copy(update={"metrics": dict(scores)})
-    replace_text(place / CONFIG, config.model_dump_json(indent=2, exclude_none=True) + "\n")
-    replace_text(place / "metrics.json", json.dumps(scores, indent=2) + "\n")
     contact_sheet(made, footage, place / PICTURE)
     if "prediction" in made:
         zip_frames(made["prediction"][0][: footage.past], place / EXAMPLE)
@@ -36,13 +31,7 @@ def describe_clips(place: Path, scores: Mapping[str, Any], made: Mapping[str, np
         f"bar were given, those under an orange one made. [{EXAMPLE}]({EXAMPLE}) has frames to go on from.",
         QUALITY: quality(scores),
     }
-    path = place / "README.md"
-    if path.is_file():
-        text = with_sections(path.read_text(encoding="utf-8"), sections)
-    else:
-        name = place.resolve().name
-        text = card(place.resolve().parent.name if name == "checkpoint" else name, config, sections)
-    replace_text(path, text)
+    write_measured(place, scores, sections)
 
 
 def zip_frames(frames: np.ndarray, path: Path) -> None:

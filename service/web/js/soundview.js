@@ -1,7 +1,8 @@
 // The sound view: its form, its cards, a sound that was opened.
 
 import { ApiError } from "./api.js";
-import { $, announce, h } from "./dom.js";
+import { $, announce } from "./dom.js";
+import { MediaView } from "./mediaview.js";
 import { drawSeed } from "./params.js";
 import { SoundCard } from "./soundcard.js";
 import { SoundForm } from "./soundform.js";
@@ -10,13 +11,9 @@ import { readWav } from "./wav.js";
 
 const CARDS = 20;
 
-export class SoundView {
-  /** page: { askKey(why), copy(run) } */
+export class SoundView extends MediaView {
   constructor(page) {
-    this.page = page;
-    this.form = new SoundForm();
-    this.cards = new Set();
-    this.models = [];
+    super(page, { tab: "sound", prefix: "s", form: new SoundForm(), Card: SoundCard, most: CARDS });
     this.acts = {
       edit: (run, tile, [from, to]) => this.#edit(run, tile, { ranges: `${from}-${to}` }),
       extend: (run, tile) => {
@@ -32,74 +29,22 @@ export class SoundView {
       again: (run) => this.begin(new SoundRun(run.kind, run.body, run.model, run.source && { ...run.source })),
       copy: (run) => page.copy(run),
       remove: (card) => {
-        this.#dismiss(card);
+        this.dismiss(card);
         $("s-prompt").focus();
       },
     };
-    $("s-model").addEventListener("change", () => this.choose($("s-model").value));
-    $("sound-form").addEventListener("submit", (event) => {
-      event.preventDefault();
-      this.generate();
-    });
-    $("s-open").addEventListener("click", () => $("s-file").click());
-    $("s-file").addEventListener("change", () => {
-      if ($("s-file").files[0]) this.open($("s-file").files[0]);
-      $("s-file").value = "";
-    });
     $("opened-edit").addEventListener("submit", (event) => {
       event.preventDefault();
       this.#editOpened();
     });
   }
 
-  /** models: of /v1/models, those that make sound. */
-  use(models) {
-    this.models = models;
-    $("s-model").replaceChildren(...models.map((model) => h("option", { value: model.id }, model.id)));
-    $("tab-sound").hidden = models.length === 0;
-    const kept = models.find((model) => model.id === this.form.model?.id);
-    if (kept) $("s-model").value = kept.id;
-    else if (models.length) this.choose(models[0].id);
-  }
-
-  choose(id) {
-    const model = this.models.find((one) => one.id === id);
-    if (!model) return;
-    $("s-model").value = id;
-    this.form.use(model);
-    const { sound, licence, noncommercial } = model.maskserve;
-    $("s-note").textContent = `up to ${sound.most_seconds} s at ${sound.sample_rate} Hz, ${licence}${noncommercial ? ", non-commercial" : ""}`;
+  noted({ sound }) {
+    return `up to ${sound.most_seconds} s at ${sound.sample_rate} Hz`;
   }
 
   generate() {
     if (this.form.model) this.begin(new SoundRun("generation", this.form.read(), this.form.model));
-  }
-
-  begin(run) {
-    this.problem(null);
-    const card = new SoundCard(run, this.acts);
-    this.cards.add(card);
-    $("s-empty").hidden = true;
-    $("s-cards").prepend(card.element);
-    for (const old of this.cards) if (this.cards.size > CARDS && old.run.over) this.#dismiss(old);
-    run.start().then(() => {
-      if (run.error?.status === 401) this.page.askKey(run.error.message);
-      else if (run.error && !run.begun) this.problem(run.error);
-    });
-  }
-
-  cancel() {
-    for (const card of this.cards) if (!card.run.over) card.run.cancel();
-  }
-
-  redraw() {
-    for (const card of this.cards) card.redraw();
-  }
-
-  problem(error) {
-    $("s-problem").hidden = !error;
-    $("s-problem").textContent = error ? error.message : "";
-    this.form.blame(error?.param ?? null, Boolean(error) && !document.querySelector("dialog[open]"));
   }
 
   /** A WAV file made here brings back its settings; any sound can be made anew in part, or continued. */
@@ -132,10 +77,5 @@ export class SoundView {
     if (!tile.final) throw new ApiError(0, { message: "That sound is not finished." });
     const source = { id: tile.final.id, file: tile.final.file };
     this.begin(new SoundRun("edit", { ...body, n: 1, seed: drawSeed(), ...change }, run.model, source));
-  }
-
-  #dismiss(card) {
-    card.remove();
-    this.cards.delete(card);
   }
 }
